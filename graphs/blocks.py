@@ -1,0 +1,177 @@
+"""Uses become parameter blocks: where each slot of each axis stands in its site, written as boxes of P."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphs.boxes import pieces
+from graphs.classes import Axis
+from graphs.layout import Entry
+from graphs.naming import Names
+from graphs.placing import SiteDraft
+from graphs.recording import Use
+from graphs.topology import EDGE_KINDS, NODE_KINDS, BoxAxis, ParameterBlock
+
+Array = np.ndarray
+MAX_PIECES = 256
+
+
+class LostAxis(LookupError):
+    """A parameter axis that permutes but stands at no site of its use, or in no box."""
+
+    def __init__(self, axis: Axis) -> None:
+        super().__init__(axis)
+        self.axis = axis
+
+
+@dataclass
+class _Dimension:
+    """Along one dimension of a parameter: offset in P, target entry, source entry and tap of each slot used."""
+
+    offset: Array
+    target: Array
+    source: Array
+    tap: Array
+
+    def table(self) -> Array:
+        return np.stack([self.offset, self.target, self.source, self.tap], 1)
+
+
+@dataclass(frozen=True)
+class Locator:
+    """Finds the slots of parameter axes at the sites of a use."""
+
+    names: Names
+    sites: list[SiteDraft]
+    site_of: list[int]
+    axis_ids: dict[Axis, Array]
+
+    def blocks(self, use: Use, entry: Entry) -> list[ParameterBlock]:
+        """The use as one block, or several where it is no single box. Raises LostAxis."""
+        source = None if use.source is None else self.site_of[use.source]
+        target = None if use.destination is None else self.site_of[use.destination]
+        dims, flat = self._dimensions(use, entry, source, target)
+        split = [pieces(d.table()) for d in dims]
+        if np.prod([len(s) for s in split]) > MAX_PIECES:
+            raise LostAxis(next(iter(use.slots)))
+        assert entry.offset is not None
+        built = []
+        for parts in itertools.product(*split):
+            first = np.sum([start for start, _ in parts], axis=0) if parts else np.zeros(4, dtype=np.int64)
+            axes = [BoxAxis(n, *steps[:3]) for _, box in parts for n, steps in box]
+            kind = _kind(use.kind, source is not None, any(a.is_tap for a in axes))
+            place = (entry.offset + int(first[0]), int(first[2]), int(first[1]))
+            built.append(ParameterBlock(use.parameter, kind, source, target, *place, _sorted(axes), flat))
+        return built
+
+    def _dimensions(
+        self, use: Use, entry: Entry, source: int | None, target: int | None
+    ) -> tuple[list[_Dimension], bool]:
+        shape, flat = entry.shape, False
+        strides = [int(np.prod(shape[d + 1 :])) for d in range(len(shape))]
+        dims = []
+        for d, n in enumerate(shape):
+            slots = self._slots(use, d, n)
+            zero = np.zeros(len(slots), dtype=np.int64)
+            dims.append(_Dimension(slots * strides[d], zero.copy(), zero.copy(), zero.copy()))
+        for d, n in enumerate(shape):
+            axis = (use.parameter, d)
+            if n == 1:
+                continue
+            if axis not in use.slots:
+                self._require_pinned(self.axis_ids[axis], axis)
+                continue
+            ids = self._window(use, axis, shape)
+            for part, site in self._ends(use, axis, source, target):
+                found = self._locate(ids, site)
+                if found is None:
+                    self._require_pinned(ids, axis)
+                    continue
+                entries, taps = found
+                self._add(dims, d, entries, part, axis)
+                if taps is not None:
+                    flat = True
+                    self._add(dims, d, taps, "tap", axis)
+        return [dim for dim, n in zip(dims, shape, strict=True) if n > 1], flat
+
+    def _ends(self, use: Use, axis: Axis, source: int | None, target: int | None) -> list[tuple[str, int | None]]:
+        """Where an axis stands: read at the source, written at the target, or both (a depthwise kernel)."""
+        if axis in use.source_axes:
+            return [("source", source)]
+        both = source is not None and not use.source_axes and self.sites[source].entries is not None
+        return [("target", target), ("source", source)] if both else [("target", target)]
+
+    def _require_pinned(self, ids: Array, axis: Axis) -> None:
+        if any(self.names.permutes(v) for v in np.unique(self.names.vertex[ids]).tolist()):
+            raise LostAxis(axis)
+
+    def _slots(self, use: Use, dim: int, n: int) -> Array:
+        """The slots that took part: all, unless the axis permutes and a slice of it was read."""
+        axis = (use.parameter, dim)
+        if axis not in use.slots or n == 1:
+            return np.arange(n)
+        ids = self.axis_ids[axis]
+        read = self._same(ids, use.slots[axis].numpy())
+        read = np.broadcast_to(read, [m if i != dim else n for i, m in enumerate(ids.shape)])
+        used = read.any(axis=tuple(i for i in range(read.ndim) if i != dim))
+        permutes = any(self.names.permutes(v) for v in np.unique(self.names.vertex[ids]).tolist())
+        return np.flatnonzero(used) if permutes else np.arange(n)
+
+    def _same(self, ids: Array, slots: Array) -> Array:
+        """Which ids name the same neuron at the same rank as one of ``slots``."""
+        names, big = self.names, int(self.names.rank.max()) + 1
+        return np.isin(names.vertex[ids] * big + names.rank[ids], names.vertex[slots] * big + names.rank[slots])
+
+    def _window(self, use: Use, axis: Axis, shape: tuple[int, ...]) -> Array:
+        """The ids of an axis over the slots used, as an array over the parameter's dimensions."""
+        ids = self.axis_ids[axis]
+        chosen = [
+            self._slots(use, d, n) if ids.shape[d] > 1 else np.zeros(1, dtype=np.int64) for d, n in enumerate(shape)
+        ]
+        return ids[np.ix_(*chosen)]
+
+    def _locate(self, ids: Array, site: int | None) -> tuple[Array, Array | None] | None:
+        """Entry of each id in the site, and its tap where the site shows the neuron at fewer ranks; None if absent."""
+        if site is None:
+            return None
+        draft = self.sites[site]
+        if draft.entries is None:
+            distinct, slot = np.unique(ids, return_inverse=True)
+            return (slot.reshape(ids.shape), None) if len(distinct) == draft.size else None
+        exact = {key: i for i, key in enumerate(draft.entries)}
+        keys = self.names.keys(ids.reshape(-1))
+        if all(key in exact for key in keys):
+            return np.array([exact[key] for key in keys]).reshape(ids.shape), None
+        neurons = {v: i for i, (v, _) in enumerate(draft.entries)}
+        if len(neurons) < len(draft.entries) or not all(v in neurons for v, _ in keys):
+            return None
+        ranks = np.unique(self.names.rank[ids], return_inverse=True)[1].reshape(ids.shape)
+        return np.array([neurons[v] for v, _ in keys]).reshape(ids.shape), ranks
+
+    @staticmethod
+    def _add(dims: list[_Dimension], dim: int, values: Array, part: str, axis: Axis) -> None:
+        """Share values over dimensions: they must be a sum of a function of each index."""
+        corner = values[tuple(slice(0, 1) for _ in values.shape)]
+        total = corner - corner
+        for d in range(values.ndim):
+            line = values[tuple(slice(None) if i == d else slice(0, 1) for i in range(values.ndim))]
+            total = total + line - corner
+            if values.shape[d] > 1:
+                setattr(dims[d], part, getattr(dims[d], part) + (line - corner).reshape(-1))
+        if not np.array_equal(np.broadcast_to(total + corner, values.shape), values):
+            raise LostAxis(axis)
+        setattr(dims[dim], part, getattr(dims[dim], part) + corner.reshape(-1))
+
+
+def _kind(kind: str, edge: bool, taps: bool) -> str:
+    known = EDGE_KINDS if edge else NODE_KINDS
+    return kind if kind in known and not (kind == "bias" and taps) else "other"
+
+
+def _sorted(axes: list[BoxAxis]) -> tuple[BoxAxis, ...]:
+    """Target axes outermost, then source axes, taps innermost: the order of edges."""
+    rank = {axis: i for i, axis in enumerate(dict.fromkeys(axes))}
+    return tuple(sorted(axes, key=lambda a: (-a.target, a.is_tap, -a.source, rank[a])))

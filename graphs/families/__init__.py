@@ -1,0 +1,1 @@
+"""The built-in families of architectures; ``graphs.recipe.FAMILIES`` names them."""

@@ -1,0 +1,82 @@
+"""Places become sites: steps of one neuron that nothing else reads in between are one site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from graphs.naming import Key, Names
+from graphs.recording import Place, Recording
+
+
+@dataclass
+class SiteDraft:
+    """A site while it is put together.
+
+    Args:
+        entries: (vertex, rank) of each entry; None for pinned entries and single neurons, which have no ids.
+        last: the last place that joined it.
+    """
+
+    entries: list[Key] | None
+    size: int
+    kind: str
+    path: str
+    steps: list[str] = field(default_factory=list)
+    is_output: bool = False
+    call: int = -1
+    last: int = 0
+
+
+def draft_sites(recording: Recording, names: Names) -> tuple[list[SiteDraft], list[int]]:
+    """The sites in an order of computation, and the site of every place.
+
+    A place joins the one it continues (a norm, an activation, the running sum of a residual stream) when that one has
+    no other reader; of several such, the latest.
+    """
+    entries = [_entries(place, names) for place in recording.places]
+    readers = _readers(recording)
+    sources: list[list[int]] = [[] for _ in recording.places]
+    for link in recording.links:
+        sources[link.target].append(link.source)
+    sites: list[SiteDraft] = []
+    site_of: list[int] = []
+    for number, place in enumerate(recording.places):
+        continued = [
+            s
+            for s in sources[number]
+            if readers[s] == 1 and _continues(recording.places[s], entries[s], place, entries[number])
+        ]
+        if not continued:
+            known = entries[number]
+            sites.append(SiteDraft(known, place.size if known is None else len(known), place.kind, place.module))
+        site_of.append(site_of[max(continued)] if continued else len(sites) - 1)
+        _extend(sites[site_of[-1]], place, number)
+    order = sorted(range(len(sites)), key=lambda i: sites[i].last)
+    rank = {old: new for new, old in enumerate(order)}
+    return [sites[i] for i in order], [rank[s] for s in site_of]
+
+
+def _extend(site: SiteDraft, place: Place, number: int) -> None:
+    site.steps += [place.step] if place.step else []
+    site.is_output |= place.is_output
+    site.last, site.call = number, place.call
+
+
+def _entries(place: Place, names: Names) -> list[Key] | None:
+    return None if place.ids is None else list(dict.fromkeys(names.keys(place.ids.numpy())))
+
+
+def _readers(recording: Recording) -> list[int]:
+    """How many links and weights read each place."""
+    readers = [0] * len(recording.places)
+    for link in recording.links:
+        readers[link.source] += 1
+    for use in recording.uses:
+        if use.source is not None:
+            readers[use.source] += 1
+    return readers
+
+
+def _continues(before: Place, old: list[Key] | None, after: Place, new: list[Key] | None) -> bool:
+    same = old == new and (old is not None or before.size == after.size == 1)
+    return same and not before.is_output and before.kind == "hidden"

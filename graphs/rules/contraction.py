@@ -1,0 +1,65 @@
+"""Matrix products: join along the contracted axis, then reduce it."""
+
+from __future__ import annotations
+
+from graphs.classes import Axis
+from graphs.labels import Label, align
+from graphs.operation import Operation
+from graphs.rules import rule
+
+
+def _reading(label: Label, dim: int) -> frozenset[Axis]:
+    """The parameter axes that vary along ``dim``."""
+    return frozenset(s[1:] for c in label.columns if dim in c.dims for s in c.sources if s[0] == "axis")
+
+
+def matmul(op: Operation, left: str, right: str) -> Label:
+    """``[..., m, k] @ [..., k, n]``; a parameter operand connects the place it contracts to the one it writes."""
+    a, b = op.label(left), op.label(right)
+    rank = max(op[left].dim(), op[right].dim())
+    a, b = align(a, rank), align(b, rank)
+    for name, label, dim in ((left, a, rank - 1), (right, b, rank - 2)):
+        if label.parameters:
+            op.weigh(name, _reading(label, dim))
+    a = a.map(lambda v: v.unsqueeze(-2))
+    b = b.map(lambda v: v.transpose(-1, -2).unsqueeze(-3))
+    return op.reduce(op.join([a, b], rank + 1), [rank], keepdim=False)
+
+
+@rule("mm")
+def mm(op: Operation) -> Label:
+    return matmul(op, "self", "mat2")
+
+
+@rule("bmm")
+def bmm(op: Operation) -> Label:
+    return matmul(op, "self", "mat2")
+
+
+@rule("addmm")
+def addmm(op: Operation) -> Label:
+    return op.join([matmul(op, "mat1", "mat2"), op.label("self")])
+
+
+@rule("baddbmm")
+def baddbmm(op: Operation) -> Label:
+    return op.join([matmul(op, "batch1", "batch2"), op.label("self")])
+
+
+@rule("mv")
+def mv(op: Operation) -> Label:
+    return _vector_product(op, "self", "vec")
+
+
+@rule("dot")
+def dot(op: Operation) -> Label:
+    return _vector_product(op, "self", "tensor")
+
+
+def _vector_product(op: Operation, left: str, right: str) -> Label:
+    """``[..., k]`` with ``[k]``."""
+    rank = op[left].dim()
+    for name, dim in ((left, rank - 1), (right, 0)):
+        if op.label(name).parameters:
+            op.weigh(name, _reading(op.label(name), dim))
+    return op.reduce(op.join([op.label(left), op.label(right)], rank), [rank - 1], keepdim=False)

@@ -1,0 +1,163 @@
+"""Labels live on storages, so no view needs a rule: a view's label is read off where it points.
+
+A storage keeps the label of the tensor that wrote it. A view's offset is decomposed into the index of that tensor, one
+digit a dimension; where a view is no such box, or a tensor is written in part, the labels are spelled out per element.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from graphs.classes import joint
+from graphs.labels import Column, Label, grid, narrow
+
+
+@dataclass(frozen=True)
+class Base:
+    """The tensor that wrote a storage: its box and its label."""
+
+    label: Label
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+    item_size: int
+
+
+class Storages:
+    """The labels of everything written during one pass. Storages are kept alive, so that none is taken for another."""
+
+    def __init__(self) -> None:
+        self._bases: dict[int, Base] = {}
+        self._alive: list[torch.UntypedStorage] = []
+
+    def keep(self, tensor: Tensor) -> None:
+        self._alive.append(tensor.untyped_storage())
+
+    def tracked(self, tensor: Tensor) -> bool:
+        return tensor.layout == torch.strided and _key(tensor) in self._bases
+
+    def written(self, tensor: Tensor) -> Label:
+        """The label of the whole tensor that wrote this storage."""
+        return self._bases[_key(tensor)].label
+
+    def same(self, a: Tensor, b: Tensor) -> bool:
+        return _key(a) == _key(b)
+
+    def write(self, tensor: Tensor, label: Label, null: int) -> None:
+        """Label a tensor that was just written; ``null`` is the pinned id for elements without a neuron."""
+        self.keep(tensor)
+        old = self._bases.get(_key(tensor))
+        whole = tensor.numel() * tensor.element_size() >= int(tensor.untyped_storage().nbytes())
+        if old is not None and not whole:
+            label, shape, stride, offset = _overwrite(old, tensor, label, null)
+        else:
+            shape, stride, offset = tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset())
+        self._bases[_key(tensor)] = Base(label, shape, stride, offset, tensor.element_size())
+
+    def read(self, tensor: Tensor) -> Label:
+        """The label of a view of a tracked storage."""
+        base = self._bases[_key(tensor)]
+        here = (tuple(tensor.shape), tensor.stride(), tensor.storage_offset())
+        if here == (base.shape, base.stride, base.offset) and tensor.element_size() == base.item_size:
+            return base.label
+        if tensor.element_size() != base.item_size:
+            raise LookupError("a view under another element size")
+        index = _digits(base, tensor)
+        if index is None:
+            base = _flat(base, tensor.untyped_storage().nbytes() // base.item_size)
+            index = _digits(base, tensor)
+        assert index is not None
+        return base.label.map(lambda v: _take(v, index))
+
+
+def _key(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _digits(base: Base, view: Tensor) -> list[Tensor] | None:
+    """The index in the base tensor of every element of the view, one broadcast array a base dimension; None where
+    digits would carry, that is where a view dimension is no box of base dimensions."""
+    order = sorted((d for d, n in enumerate(base.shape) if n > 1), key=lambda d: -base.stride[d])
+    start = view.storage_offset() - base.offset
+    if start < 0:
+        return None
+    first = _decompose(torch.tensor([start]), base, order)
+    parts = [_decompose(torch.arange(n) * s, base, order) for n, s in zip(view.shape, view.stride(), strict=True)]
+    if first is None or any(p is None for p in parts):
+        return None
+    index = []
+    for d, size in enumerate(base.shape):
+        digit = first[d].view((1,) * view.dim())
+        for v, part in enumerate(parts):
+            vector = part[d]  # type: ignore[index]
+            if bool(vector.any()):
+                digit = digit + vector.view([-1 if i == v else 1 for i in range(view.dim())])
+        if digit.numel() and int(digit.max()) >= size:
+            return None
+        index.append(digit)
+    return index
+
+
+def _decompose(offsets: Tensor, base: Base, order: list[int]) -> dict[int, Tensor] | None:
+    zero = torch.zeros_like(offsets)
+    digits, rest = dict.fromkeys(range(len(base.shape)), zero), offsets
+    for d in order:
+        digits[d], rest = rest // base.stride[d], rest % base.stride[d]
+        if bool((digits[d] >= base.shape[d]).any()):
+            return None
+    return None if bool(rest.any()) else digits
+
+
+def _take(vector: Tensor, index: list[Tensor]) -> Tensor:
+    """``vector`` at the index, broadcast; dimensions along which the vector is constant are not read."""
+    if not index:
+        return vector
+    rank = index[0].dim()
+    used = [index[d] if n > 1 else torch.zeros((1,) * rank, dtype=torch.int64) for d, n in enumerate(vector.shape)]
+    return narrow(vector[tuple(used)])
+
+
+def _flat(base: Base, numel: int) -> Base:
+    """The same labels spelled out element by element; elements outside the box are pinned apart."""
+    inside = _spread(torch.ones((), dtype=torch.bool), base, torch.zeros(numel, dtype=torch.bool))
+    label = base.label.map(lambda v: _spread(v, base, torch.zeros(numel, dtype=torch.int64)))
+    outside = torch.where(inside, 0, torch.arange(1, numel + 1))
+    positions = label.positions if bool(inside.all()) else (*label.positions, outside)
+    return Base(replace(label, positions=positions), (numel,), (1,), 0, base.item_size)
+
+
+def _spread(vector: Tensor, box: Base, full: Tensor) -> Tensor:
+    full.as_strided(box.shape, box.stride, box.offset).copy_(vector.expand(box.shape))
+    return full
+
+
+def _overwrite(
+    old: Base, tensor: Tensor, label: Label, null: int
+) -> tuple[Label, tuple[int, ...], tuple[int, ...], int]:
+    """The spelled-out label after writing part of a storage; old and new elements stand at positions apart."""
+    numel = tensor.untyped_storage().nbytes() // tensor.element_size()
+    box = Base(label, tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset()), tensor.element_size())
+    flat = _flat(old, numel).label
+    positions = joint([torch.zeros(numel, dtype=torch.int64), *flat.positions])
+    beyond = int(positions.max()) + 1
+    _spread(joint([torch.zeros((1,) * tensor.dim(), dtype=torch.int64), *label.positions]) + beyond, box, positions)
+    columns = []
+    for j in range(max(len(flat.columns), len(label.columns))):
+        before = flat.columns[j] if j < len(flat.columns) else Column(torch.full((numel,), null))
+        new = label.columns[j] if j < len(label.columns) else Column(torch.tensor(null))
+        columns.append(Column(_spread(new.ids, box, before.ids.clone()), before.sources | new.sources))
+    active = flat.active or label.active
+    parameters = frozenset() if active else flat.parameters | label.parameters
+    merged = Label((positions,), tuple(columns), flat.unit | label.unit, parameters, active)
+    return merged, (numel,), (1,), 0
+
+
+def constant_label(tensor: Tensor) -> Label:
+    """A tensor that nothing of ours wrote: pinned along every dimension along which its values change."""
+    if tensor.numel() <= 1 or tensor.layout != torch.strided:
+        return Label()
+    values = narrow(tensor.detach())
+    return Label(positions=grid(tensor.shape, {d for d, n in enumerate(values.shape) if n > 1}))

@@ -1,0 +1,258 @@
+"""Permutation symmetries of a topology, applied to weights, and the certificate that a conversion is right."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_map
+
+from graphs.boxes import spread
+from graphs.refinement import Structure, mix, structure
+from graphs.topology import PERMUTING, ParameterBlock, Topology
+
+if TYPE_CHECKING:
+    from graphs.parameter_graph import ParameterGraph
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """An automorphism of a topology: neuron i of group g goes to ``images[g][i]``."""
+
+    topology: Topology
+    images: tuple[Array, ...]
+
+    def site_image(self, site: int) -> Array:
+        """Entry of the site to which each entry goes."""
+        keys = site_keys(self.topology, site)
+        number = {key: i for i, key in enumerate(keys)}
+        return np.array([number[g, int(self.images[g][i]), r] for g, i, r in keys], dtype=np.int64)
+
+    def destination(self) -> Array:
+        """The element of P to which every element goes ``[P]``."""
+        topology = self.topology
+        images = [self.site_image(s) for s in range(len(topology.sites))]
+        destination = np.arange(topology.num_parameters)
+        for blocks in _uses(topology):
+            offset, target, source, tap = _elements(blocks)
+            first = blocks[0]
+            moved_target = target if first.target is None else images[first.target][target]
+            moved_source = source if first.source is None else images[first.source][source]
+            here, there = _names(target, source, tap), _names(moved_target, moved_source, tap)
+            order = here.argsort()
+            destination[offset] = offset[order[np.searchsorted(here, there, sorter=order)]]
+        assert (np.bincount(destination, minlength=len(destination)) == 1).all(), "a symmetry permutes the weights"
+        return destination
+
+    def apply(self, flat: Tensor) -> Tensor:
+        """The moved weights ``[P]``; the input stays as it is."""
+        moved = torch.empty_like(flat)
+        moved[torch.from_numpy(self.destination())] = flat
+        return moved
+
+
+def random_symmetry(topology: Topology, generator: torch.Generator | None = None) -> Symmetry:
+    """An automorphism drawn by colour refinement (:mod:`graphs.refinement`)."""
+    image, _ = _structure(topology).random_automorphism(generator)
+    first = _first_vertices(topology)
+    images = []
+    for group, start in zip(topology.groups, first, strict=True):
+        free = group.kind in PERMUTING
+        images.append(image[start : start + group.size] - start if free else np.arange(group.size))
+    return Symmetry(topology, tuple(images))
+
+
+def log10_group_order(topology: Topology) -> float:
+    """log10 of the number of automorphisms; classes of interchangeable neurons count with their factorials."""
+    return _structure(topology).random_automorphism(torch.Generator().manual_seed(0))[1]
+
+
+def site_keys(topology: Topology, site: int) -> list[tuple[int, int, int]]:
+    """(group, neuron, rank) of every entry of a site."""
+    return [
+        (run.group, run.first + i * run.step, run.rank) for run in topology.sites[site].runs for i in range(run.count)
+    ]
+
+
+def _first_vertices(topology: Topology) -> list[int]:
+    sizes = [g.size if g.kind in PERMUTING else 0 for g in topology.groups]
+    return np.concatenate([[0], np.cumsum(sizes)[:-1]]).tolist() if sizes else []
+
+
+def _structure(topology: Topology) -> Structure:
+    """Vertices are the neurons of groups that permute, edges the bonds."""
+    first = _first_vertices(topology)
+    sizes = [g.size if g.kind in PERMUTING else 0 for g in topology.groups]
+    colours = np.repeat(mix(np.arange(len(sizes))), sizes)
+    edges = []
+    for bond in topology.bonds:
+        b = spread(bond.first_target, [(a.size, a.target) for a in bond.axes]).reshape(-1) + first[bond.target]
+        a = spread(bond.first_source, [(a.size, a.source) for a in bond.axes]).reshape(-1) + first[bond.source]
+        edges.append((a, b, np.full(len(a), bond.colour)))
+    return structure(colours, edges)
+
+
+def _uses(topology: Topology) -> list[list[ParameterBlock]]:
+    """Blocks that together are one use of one parameter."""
+    uses: dict[tuple, list[ParameterBlock]] = {}
+    for block in topology.blocks:
+        uses.setdefault((block.parameter, block.source, block.target), []).append(block)
+    return list(uses.values())
+
+
+def _elements(blocks: list[ParameterBlock]) -> tuple[Array, Array, Array, Array]:
+    """Offset in P, target entry, source entry and tap number of every element of the blocks."""
+    columns: tuple[list[Array], ...] = ([], [], [], [])
+    for block in blocks:
+        axes = block.axes
+        columns[0].append(spread(block.offset, [(a.size, a.stride) for a in axes]).reshape(-1))
+        columns[1].append(spread(block.first_target, [(a.size, a.target) for a in axes]).reshape(-1))
+        columns[2].append(spread(block.first_source, [(a.size, a.source) for a in axes]).reshape(-1))
+        taps = int(np.prod(block.taps))
+        columns[3].append(np.tile(np.arange(taps), len(columns[0][-1]) // taps))
+    offset, target, source, tap = (np.concatenate(c) for c in columns)
+    return offset, target, source, tap
+
+
+def _names(target: Array, source: Array, tap: Array) -> Array:
+    """One number a (target, source, tap)."""
+    return (target * (int(source.max(initial=0)) + 1) + source) * (int(tap.max(initial=0)) + 1) + tap
+
+
+def coverage(topology: Topology) -> float:
+    """Fraction of the elements of P that some symmetry moves."""
+    moved = np.zeros(topology.num_parameters, dtype=bool)
+    free = [
+        np.array(
+            [topology.groups[g].kind in PERMUTING and topology.groups[g].size > 1 for g, _, _ in site_keys(topology, s)]
+        )
+        for s in range(len(topology.sites))
+    ]
+    for block in topology.blocks:
+        offset, target, source, _ = _elements([block])
+        here = np.zeros(len(offset), dtype=bool)
+        if block.target is not None:
+            here |= free[block.target][target]
+        if block.source is not None:
+            here |= free[block.source][source]
+        moved[offset] |= here
+    return float(moved.mean()) if len(moved) else 0.0
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was checked of a conversion.
+
+    Args:
+        max_error: largest output difference over trials and inputs, relative to the largest output.
+        coverage: fraction of parameter elements that some symmetry moves.
+        log10_group_order: log10 of the number of permutation symmetries.
+        pinned: what was pinned for want of a rule, and how many neurons.
+        tolerance: the error up to which it passes.
+    """
+
+    max_error: float
+    coverage: float
+    log10_group_order: float
+    pinned: dict[str, int]
+    tolerance: float = 1e-9
+
+    @property
+    def passed(self) -> bool:
+        return self.max_error <= self.tolerance
+
+
+def certify(
+    module: nn.Module, *example_inputs: Any, inputs: Sequence[Any] = (), trials: int = 3, seed: int = 0
+) -> Certificate:
+    """Trace a float64 copy with randomised weights, apply random symmetries, compare outputs on fresh inputs.
+
+    Args:
+        module: any network; it is not changed.
+        example_inputs: what it is traced on.
+        inputs: further tuples of inputs to compare on; by default random ones like the example.
+        trials: number of random symmetries.
+
+    >>> certify(nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)), torch.zeros(1, 2)).passed
+    True
+    """
+    from graphs.tracing import trace
+
+    generator = torch.Generator().manual_seed(seed)
+    subject = copy.deepcopy(module).double().eval()
+    _randomise(subject, generator)
+    examples = tree_map(_double, example_inputs)
+    topology = trace(subject, *examples)
+    graph = topology.bind(subject.state_dict())
+    fresh = [tuple(tree_map(_double, i)) for i in inputs] or [
+        tree_map(lambda t: _like(t, generator), examples) for _ in range(2)
+    ]
+    error = 0.0
+    for _ in range(trials):
+        moved = graph.apply(topology.random_symmetry(generator)).state_dict()
+        error = max(error, *(_difference(subject, moved, x) for x in fresh))
+    return Certificate(error, coverage(topology), topology.log10_group_order, dict(topology.pinned))
+
+
+def _difference(module: nn.Module, weights: dict[str, Tensor], inputs: tuple) -> float:
+    moved = copy.deepcopy(module)
+    moved.load_state_dict(weights)
+    with torch.no_grad():
+        before, after = module(*inputs), moved(*inputs)
+    worst = 0.0
+    for a, b in zip(_tensors(before), _tensors(after), strict=True):
+        worst = max(worst, float((a - b).abs().max() / a.abs().max().clamp(min=1e-30)))
+    return worst
+
+
+def _tensors(outputs: Any) -> list[Tensor]:
+    outputs = outputs.to_tuple() if hasattr(outputs, "to_tuple") else outputs
+    return [t for t in tree_flatten(outputs)[0] if isinstance(t, Tensor) and t.is_floating_point() and t.numel()]
+
+
+def _double(value: Any) -> Any:
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def _like(value: Any, generator: torch.Generator) -> Any:
+    """A random input like an example: normal numbers, or whole numbers in the example's range."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.is_floating_point():
+        return torch.randn(value.shape, dtype=value.dtype, generator=generator)
+    if value.dtype == torch.bool or not value.numel():
+        return value
+    return torch.randint(int(value.min()), int(value.max()) + 1, value.shape, dtype=value.dtype, generator=generator)
+
+
+def _randomise(module: nn.Module, generator: torch.Generator) -> None:
+    """Break the accidental symmetries of initial weights (ones, zeros), buffers included; variances stay positive."""
+    seen: set[int] = set()
+    with torch.no_grad():
+        for name, tensor in module.state_dict(keep_vars=True).items():
+            if not tensor.is_floating_point() or tensor.data_ptr() in seen:
+                continue
+            seen.add(tensor.data_ptr())
+            noise = torch.randn(tensor.shape, dtype=tensor.dtype, generator=generator)
+            scale = float(tensor.std()) + 0.1 if tensor.numel() > 1 else 0.1
+            tensor.copy_(tensor * noise.mul(0.3).exp() if "var" in name else tensor + 0.3 * scale * noise)
+
+
+def apply(graph: ParameterGraph, symmetry: Symmetry) -> ParameterGraph:
+    """The graph of the moved weights, in the form (flat or state_dict) and dtypes of the original."""
+    from graphs.parameter_graph import ParameterGraph
+
+    if symmetry.topology != graph.topology:
+        expected, arrived = graph.topology.digest[:12], symmetry.topology.digest[:12]
+        raise ValueError(
+            f"expected a symmetry of topology {expected}, got one of {arrived}; "
+            "draw it from graph.topology.random_symmetry()"
+        )
+    return ParameterGraph(graph.topology, symmetry.apply(graph.flat()), graph.other)

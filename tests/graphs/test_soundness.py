@@ -1,0 +1,254 @@
+"""Awkward modules are certified: rules that are easily unsound, operations without a rule, tied and reused weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import graphs
+
+
+class Net(nn.Module):
+    """A forward function over named parts."""
+
+    def __init__(self, forward: Callable, **parts: nn.Module | nn.Parameter) -> None:
+        super().__init__()
+        self.function = forward
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.function(self, *inputs)
+
+
+def table(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(*shape, generator=torch.Generator().manual_seed(0)))
+
+
+def rotate_half(net: Net, x: Tensor) -> Tensor:
+    """Rotary pairs: the same axis meets itself in another order."""
+    angle = torch.arange(x.shape[1]).to(x)[:, None]
+
+    def turn(t: Tensor) -> Tensor:
+        return t * angle.cos() + torch.cat([-t[..., 4:], t[..., :4]], -1) * angle.sin()
+
+    return net.o((turn(net.q(x)) @ turn(net.k(x)).mT).softmax(-1) @ net.v(x))
+
+
+def chunks(net: Net, x: Tensor) -> Tensor:
+    """Two halves of one parameter axis meet (SwiGLU)."""
+    gate, value = net.w(x).chunk(2, -1)
+    return net.d(F.silu(gate) * value)
+
+
+def constant_by_position(net: Net, x: Tensor) -> Tensor:
+    """A constant with equal values at different places must be told by place."""
+    mixing = torch.tensor([[1.0, 2, 2, 1], [2, 1, 1, 2], [1, 1, 2, 2], [2, 2, 1, 1]]).to(x)
+    return net.b(torch.tanh(net.a(x)) @ mixing)
+
+
+def heads_in_batch(net: Net, x: Tensor) -> Tensor:
+    """Heads folded into the batch axis of a convolution."""
+    h = net.a(x).view(x.shape[0] * 2, 3, *x.shape[2:])
+    return net.b(net.c(h).view(x.shape[0], 6, *x.shape[2:])).mean((2, 3))
+
+
+def padded_channels(net: Net, x: Tensor) -> Tensor:
+    return net.b(F.pad(net.a(x), (0, 2)))
+
+
+def routed(net: Net, x: Tensor) -> Tensor:
+    """The index of a maximum selects an expert."""
+    return (net.experts[net.gate(x).argmax(-1)] @ net.a(x)[..., None])[..., 0]
+
+
+def max_with_index(net: Net, x: Tensor) -> Tensor:
+    value, place = net.a(x).max(-1, keepdim=True)
+    return net.b(F.relu(net.a(x))) * value + place
+
+
+def sliced_writes(net: Net, x: Tensor) -> Tensor:
+    h = net.a(x)
+    out = torch.zeros(len(x), 12).to(x)
+    out[:, :6] = h
+    out[:, 6:] = F.relu(h)
+    return net.b(out)
+
+
+def partial_activation(net: Net, x: Tensor) -> Tensor:
+    h = net.a(x)
+    h[:, :3].relu_()
+    return net.b(h.mul_(2.0))
+
+
+def same_twice(net: Net, x: Tensor) -> Tensor:
+    h = net.a(x)
+    return net.b(torch.cat([h, F.relu(h)], -1))
+
+
+def low_rank(net: Net, x: Tensor) -> Tensor:
+    return net.o(F.relu(x @ (net.A @ net.B)))
+
+
+def tied_autoencoder(net: Net, x: Tensor) -> Tensor:
+    return F.linear(F.relu(F.linear(x, net.w)), net.w.t())
+
+
+def reused(net: Net, x: Tensor) -> Tensor:
+    return net.o(torch.tanh(net.h(torch.tanh(net.h(torch.tanh(net.i(x)))))))
+
+
+def squeeze_excite(net: Net, x: Tensor) -> Tensor:
+    h = net.c(x)
+    return net.o((h * torch.sigmoid(net.u(F.relu(net.d(h.mean((2, 3))))))[..., None, None]).mean((2, 3)))
+
+
+def mixer(net: Net, x: Tensor) -> Tensor:
+    h = net.e(x)
+    return net.o((h + net.t2(F.gelu(net.t1(h.mT))).mT).mean(1))
+
+
+def linear_attention(net: Net, x: Tensor) -> Tensor:
+    return net.o(F.relu(net.q(x)) @ (F.relu(net.k(x)).mT @ net.v(x)))
+
+
+def residual_attention(net: Net, x: Tensor) -> Tensor:
+    h = net.i(x)
+    return net.o(h + net.a(net.n(h), net.n(h), net.n(h), need_weights=False)[0])
+
+
+X4, X54, IMAGE = (torch.randn(3, 4),), (torch.randn(2, 5, 4),), (torch.randn(2, 3, 8, 8),)
+CASES: dict[str, tuple[nn.Module, tuple]] = {
+    "rotate half": (Net(rotate_half, q=nn.Linear(4, 8), k=nn.Linear(4, 8), v=nn.Linear(4, 8), o=nn.Linear(8, 2)), X54),
+    "chunks": (Net(chunks, w=nn.Linear(4, 16), d=nn.Linear(8, 3)), X54),
+    "constant by position": (Net(constant_by_position, a=nn.Linear(4, 4), b=nn.Linear(4, 2)), X4),
+    "heads in batch": (Net(heads_in_batch, a=nn.Conv2d(3, 6, 1), b=nn.Conv2d(6, 2, 1), c=nn.Conv2d(3, 3, 1)), IMAGE),
+    "padded channels": (Net(padded_channels, a=nn.Linear(4, 8), b=nn.Linear(10, 2)), X4),
+    "routed": (Net(routed, gate=nn.Linear(4, 3), experts=table(3, 2, 6), a=nn.Linear(4, 6)), X4),
+    "max with index": (Net(max_with_index, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
+    "sliced writes": (Net(sliced_writes, a=nn.Linear(4, 6), b=nn.Linear(12, 2)), X4),
+    "partial activation": (Net(partial_activation, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
+    "same twice": (Net(same_twice, a=nn.Linear(4, 6), b=nn.Linear(12, 2)), X4),
+    "low rank": (Net(low_rank, A=table(4, 3), B=table(3, 8), o=nn.Linear(8, 2)), X4),
+    "tied autoencoder": (Net(tied_autoencoder, w=table(8, 4)), X4),
+    "reused": (Net(reused, i=nn.Linear(4, 8), h=nn.Linear(8, 8), o=nn.Linear(8, 2)), X4),
+    "squeeze excite": (
+        Net(squeeze_excite, c=nn.Conv2d(3, 8, 3), d=nn.Linear(8, 4), u=nn.Linear(4, 8), o=nn.Linear(8, 2)),
+        IMAGE,
+    ),
+    "mixer": (Net(mixer, e=nn.Linear(4, 8), t1=nn.Linear(5, 6), t2=nn.Linear(6, 5), o=nn.Linear(8, 2)), X54),
+    "linear attention": (
+        Net(linear_attention, q=nn.Linear(4, 8), k=nn.Linear(4, 8), v=nn.Linear(4, 6), o=nn.Linear(6, 2)),
+        X54,
+    ),
+    "multi-head attention": (
+        Net(
+            residual_attention,
+            i=nn.Linear(4, 8),
+            n=nn.LayerNorm(8),
+            a=nn.MultiheadAttention(8, 2, batch_first=True),
+            o=nn.Linear(8, 2),
+        ),
+        X54,
+    ),
+    "transformer layer": (
+        nn.Sequential(nn.Linear(4, 8), nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Linear(8, 3)),
+        X54,
+    ),
+    "grouped convolution": (
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3, groups=4), nn.ReLU(), nn.Conv2d(12, 2, 1)),
+        IMAGE,
+    ),
+    "group norm": (
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(4, 8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2)),
+        IMAGE,
+    ),
+    "weight norm": (
+        nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 8)), nn.ReLU(), nn.Linear(8, 2)),
+        X4,
+    ),
+    "lstm": (Net(lambda net, x: net.o(net.r(x)[0]), r=nn.LSTM(4, 5, batch_first=True), o=nn.Linear(5, 2)), X54),
+    "no rule: cumsum": (nn.Sequential(nn.Linear(4, 8), Net(lambda net, x: x.cumsum(-1)), nn.Linear(8, 2)), X4),
+    "no rule: sort": (nn.Sequential(nn.Linear(4, 8), Net(lambda net, x: x.sort(-1)[0]), nn.Linear(8, 2)), X4),
+    "no rule: fft": (nn.Sequential(nn.Linear(4, 8), Net(lambda net, x: torch.fft.fft(x).real), nn.Linear(8, 2)), X4),
+    "no rule: transposed": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 5, 3), nn.Conv2d(5, 2, 1)), IMAGE),
+    "one dimension": (
+        nn.Sequential(nn.Conv1d(4, 8, 3), nn.BatchNorm1d(8), nn.ReLU(), nn.Flatten(), nn.Linear(24, 2)),
+        (torch.randn(2, 4, 5),),
+    ),
+    "three dimensions": (
+        nn.Sequential(nn.Conv3d(2, 4, 2), nn.MaxPool3d(2), nn.Flatten(), nn.Linear(32, 2)),
+        (torch.randn(2, 2, 5, 5, 5),),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_certified(name: str) -> None:
+    module, inputs = CASES[name]
+    assert graphs.certify(module, *inputs, trials=4).max_error < 1e-12
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_state_dict_and_data_round_trips(name: str) -> None:
+    """Through flat weights and through PyG data, bit for bit, reused and tied parameters included."""
+    module, inputs = CASES[name]
+    state = module.state_dict()
+    topology = graphs.trace(module, *inputs)
+    graph = topology.bind(state)
+    flat = topology.bind_flat(graph.flat(), graph.other).state_dict()
+    data = graphs.ParameterGraph.from_data(graph.to_data(), topology).state_dict()
+    for name_, tensor in state.items():
+        assert torch.equal(flat[name_], tensor)
+        assert torch.equal(data[name_], tensor)
+
+
+def test_known_groups() -> None:
+    """Symmetries that must be found, by hand: no rule gives up more than it has to."""
+
+    def order(name: str) -> float:
+        module, inputs = CASES[name]
+        return 10 ** graphs.trace(module, *inputs).log10_group_order
+
+    factorial = {2: 2, 3: 6, 4: 24, 5: 120, 8: 40320}
+    assert order("chunks") == pytest.approx(factorial[8])
+    assert order("reused") == pytest.approx(factorial[8])
+    assert order("low rank") == pytest.approx(factorial[8] * factorial[3] * 1)
+    assert order("grouped convolution") == pytest.approx(factorial[4] * factorial[2] ** 4 * factorial[3] ** 4)
+    assert order("multi-head attention") == pytest.approx(factorial[8] * factorial[2] * factorial[4] ** 4)
+    assert order("lstm") == pytest.approx(factorial[5])
+
+
+def test_an_unknown_operation_pins_and_says_so() -> None:
+    topology = graphs.trace(*CASES["no rule: cumsum"][0:1], *X4)
+    assert topology.pinned == {"cumsum in 1": 8}
+    assert topology.log10_group_order == 0
+
+
+def test_rows_never_read_are_pinned() -> None:
+    """Positions 3.. of the table and its tokens must not look free."""
+    net = Net(
+        lambda n, x: n.o(n.e(x) + n.p(torch.arange(x.shape[1]))),
+        e=nn.Embedding(9, 4),
+        p=nn.Embedding(7, 4),
+        o=nn.Linear(4, 2),
+    )
+    tokens = torch.randint(0, 9, (2, 3))
+    longer = torch.randint(0, 9, (2, 7))
+    certificate = graphs.certify(net, tokens, inputs=[(longer,)])
+    assert certificate.max_error < 1e-12
+    assert 10**certificate.log10_group_order == pytest.approx(24)  # the width only
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)).train()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    graphs.trace(net, torch.randn(4, 2))
+    assert net.training
+    assert all(m.training for m in net)
+    assert not net[0]._forward_hooks
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
