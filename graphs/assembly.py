@@ -49,6 +49,7 @@ def _assemble(recording: Recording, classes: NeuronClasses, layout: Layout) -> T
         bonds=bonds(names, grouping),
         layout=replace(layout),
         site_paths=tuple(d.path for d in drafts),
+        site_calls=tuple(d.seen for d in drafts),
         pinned=dict(recording.pinned),
     )
 

@@ -217,11 +217,12 @@ class GraphBatch:
 
         return write_back(self, edge, node)
 
-    def run(self, x: Tensor) -> Tensor:
-        """The networks' own outputs on one input batch, ``[B, *output]``; see :mod:`graphs.running`."""
+    def run(self, x: Tensor, activations: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """The networks' own outputs on one input batch ``[B, K, ...]``; with ``activations`` also the value of every node
+        ``[N, K]``; see :func:`graphs.running.run`."""
         from graphs.running import run
 
-        return run(self, x)
+        return run(self, x, activations)
 
     def to(self, target: torch.device | str | torch.dtype) -> GraphBatch:
         """The batch on another device, or with weights of another dtype."""

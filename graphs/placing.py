@@ -14,6 +14,7 @@ class SiteDraft:
 
     Args:
         entries: (vertex, rank) of each entry; None for pinned entries and single neurons, which have no ids.
+        seen: where its activation can be read, see Place.
         last: the last place that joined it.
     """
 
@@ -23,7 +24,7 @@ class SiteDraft:
     path: str
     steps: list[str] = field(default_factory=list)
     is_output: bool = False
-    call: int = -1
+    seen: tuple[int, tuple[int, ...]] | None = None
     last: int = 0
 
 
@@ -59,7 +60,7 @@ def draft_sites(recording: Recording, names: Names) -> tuple[list[SiteDraft], li
 def _extend(site: SiteDraft, place: Place, number: int) -> None:
     site.steps += [place.step] if place.step else []
     site.is_output |= place.is_output
-    site.last, site.call = number, place.call
+    site.last, site.seen = number, place.seen or site.seen
 
 
 def _entries(place: Place, names: Names) -> list[Key] | None:

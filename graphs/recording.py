@@ -22,7 +22,7 @@ class Place:
         step: the operation that wrote it, such as ``relu`` or ``mul(30.0)``.
         kind: hidden, input, vocabulary or pinned, as far as the operation tells.
         module: path of the module that was running.
-        call: number of the torch call that returned it (see :mod:`graphs.running`), and the axis of that tensor.
+        seen: the torch call that returned it and its dimensions in that tensor (see :mod:`graphs.calls`), if one did.
         is_output: whether the network returns it.
     """
 
@@ -31,7 +31,7 @@ class Place:
     step: str
     kind: str
     module: str
-    call: int = -1
+    seen: tuple[int, tuple[int, ...]] | None = None
     is_output: bool = False
 
 

@@ -167,8 +167,8 @@ class Bond:
 class Topology:
     """The structure of an architecture; frozen, without weights, identified by ``digest``.
 
-    The layout of the state_dict, module paths of sites and what was pinned are kept beside the structure: names are not
-    part of the digest.
+    The layout of the state_dict, the module path of every site, the torch call whose output holds its activation, and
+    what was pinned are kept beside the structure: names are not part of the digest.
     """
 
     groups: tuple[NeuronGroup, ...]
@@ -178,6 +178,7 @@ class Topology:
     bonds: tuple[Bond, ...]
     layout: Layout
     site_paths: tuple[str, ...] = ()
+    site_calls: tuple[tuple[int, tuple[int, ...]] | None, ...] = ()
     pinned: Mapping[str, int] = field(default_factory=dict)
 
     # ---- identity
@@ -200,7 +201,8 @@ class Topology:
 
     def to_json(self) -> str:
         """Everything, as JSON text; :meth:`from_json` returns an equal topology."""
-        rest = {"layout": self.layout.to_json(), "site_paths": self.site_paths, "pinned": dict(self.pinned)}
+        rest = {"layout": self.layout.to_json(), "pinned": dict(self.pinned)}
+        rest |= {"site_paths": self.site_paths, "site_calls": self.site_calls}
         return json.dumps({"format": FORMAT, "digest": self.digest, **self._structure(), **rest})
 
     @classmethod
@@ -212,7 +214,8 @@ class Topology:
                 f"expected a topology of format {FORMAT}, got {data.get('format')!r}; trace the module anew"
             )
         parts = {name: tuple(_read(name, row) for row in data[name]) for name in _PARTS}
-        rest = {"site_paths": tuple(data["site_paths"]), "pinned": data["pinned"]}
+        calls = tuple(c and (c[0], tuple(c[1])) for c in data["site_calls"])
+        rest = {"site_paths": tuple(data["site_paths"]), "site_calls": calls, "pinned": data["pinned"]}
         topology = cls(**parts, layout=Layout.from_json(data["layout"]), **rest)
         if topology.digest != data["digest"]:
             raise ValueError(

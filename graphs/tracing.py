@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_flatten
 
 from graphs import rules
 from graphs.assembly import assemble
+from graphs.calls import Calls
 from graphs.classes import NeuronClasses
 from graphs.labels import Algebra, Column, Label, grid, narrow
 from graphs.layout import Layout, flat_layout
@@ -181,7 +182,7 @@ class Recorder(TorchDispatchMode):
 
     def run(self, module: nn.Module, inputs: tuple, kwargs: dict[str, Any]) -> Any:
         try:
-            with self:
+            with Calls(self._see), self:
                 return module(*inputs, **kwargs)
         except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, AssertionError, KeyError) as error:
             where = f"in {self._where()!r}" if self._where() else "in its forward pass"
@@ -189,6 +190,21 @@ class Recorder(TorchDispatchMode):
                 f"{type(module).__name__} failed {where} on the example inputs: {error}; check that the inputs have "
                 "the shapes and types that the network takes"
             ) from error
+
+    def _see(self, number: int, output: Any) -> None:
+        """Remember which torch call returned each place, and along which of its dimensions it lies."""
+        if not isinstance(output, Tensor) or not self.storages.tracked(output):
+            return
+        label = self.label(output)
+        for column in label.columns:
+            self._seen_at(number, column.sources, tuple(sorted(column.dims)))
+        if not label.columns:
+            self._seen_at(number, label.unit, ())
+
+    def _seen_at(self, number: int, sources: frozenset, dims: tuple[int, ...]) -> None:
+        whole = [s[1] for s in sources if s[0] == "place" and len(s) == 2]
+        for place in whole:
+            self.recording.places[place].seen = self.recording.places[place].seen or (number, dims)
 
     def _where(self) -> str:
         return self.path[-1] if self.path else ""

@@ -63,7 +63,7 @@ class CNN(nn.Sequential):
             _per_layer(n, v, depth) for n, v in [("kernel", kernel), ("stride", stride), ("pool", pool)]
         )
         paddings = [k // 2 for k in kernels] if padding == "same" else _per_layer("padding", padding, depth)
-        for i, (width, k, s, p, window) in enumerate(zip(channels, kernels, strides, paddings, pools)):
+        for i, (width, k, s, p, window) in enumerate(zip(channels, kernels, strides, paddings, pools, strict=True)):
             self.add_module(f"conv{i}", nn.Conv2d(fan_in, width, k, s, p))
             if window > 1:
                 self.add_module(f"pool{i}", _choose("pool_kind", POOLS, pool_kind)(window))
@@ -79,7 +79,7 @@ class CNN(nn.Sequential):
             self.mean = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten(1)
         widths = [fan_in * (size[0] * size[1] if readout == "flatten" else 1), *hidden]
-        for i, (narrow, wide) in enumerate(zip(widths, hidden), start=depth):
+        for i, (narrow, wide) in enumerate(zip(widths, hidden, strict=False), start=depth):
             self.add_module(f"linear{i}", nn.Linear(narrow, wide))
             self._nonlinear(i, activation, dropout)
         self.head = nn.Linear(widths[-1], outputs)

@@ -37,7 +37,7 @@ class MLP(nn.Sequential):
     ):
         super().__init__()
         self.flatten = nn.Flatten(1)
-        for i, (fan_in, fan_out) in enumerate(zip([inputs, *hidden], hidden)):
+        for i, (fan_in, fan_out) in enumerate(zip([inputs, *hidden], hidden, strict=False)):
             self.add_module(f"linear{i}", nn.Linear(fan_in, fan_out))
             self.add_module(f"activation{i}", make_activation(activation))
             self.add_module(f"dropout{i}", nn.Dropout(dropout))

@@ -64,7 +64,7 @@ class MobileNet(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(input_shape[0], stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem), make_activation(activation)
         )
-        blocks = zip([stem, *widths], widths, strides)
+        blocks = zip([stem, *widths], widths, strides, strict=False)
         self.blocks = nn.Sequential(*(InvertedResidual(a, b, s, expansion, activation) for a, b, s in blocks))
         self.head = nn.Linear([stem, *widths][-1], outputs)
 

@@ -59,7 +59,7 @@ class ResNet(nn.Module):
         self.activation = make_activation(activation)
         layers: list[nn.Module] = []
         fan_in = widths[0]
-        for i, (width, count) in enumerate(zip(widths, blocks)):
+        for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             for j in range(count):
                 layers.append(BasicBlock(fan_in, width, 2 if i > 0 and j == 0 else 1, activation))
                 fan_in = width

@@ -57,7 +57,7 @@ class Siren(nn.Sequential):
         activation: str = "sine",
     ):
         super().__init__()
-        for i, (fan_in, fan_out) in enumerate(zip([inputs, *hidden], hidden)):
+        for i, (fan_in, fan_out) in enumerate(zip([inputs, *hidden], hidden, strict=False)):
             self.add_module(f"linear{i}", nn.Linear(fan_in, fan_out))
             self.add_module(f"activation{i}", Sine(w0) if activation == "sine" else make_activation(activation))
         self.head = nn.Linear([inputs, *hidden][-1], outputs)

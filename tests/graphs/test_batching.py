@@ -110,6 +110,27 @@ def test_the_networks_run() -> None:
         assert torch.allclose(output, net(x), atol=1e-6)
 
 
+def test_activations_stand_at_their_nodes() -> None:
+    nets = [nn.Sequential(nn.Linear(2, n), nn.Tanh(), nn.Linear(n, 3)) for n in (4, 5)]
+    x = torch.randn(7, 2)
+    batch = graphs.collate([graph(net, x) for net in nets])
+    outputs, values = batch.run(x, activations=True)
+    expected = torch.cat([torch.cat([x, torch.tanh(net[0](x)), net(x)], 1).T for net in nets])
+    assert torch.allclose(values, expected, atol=1e-6)
+    assert torch.allclose(values[9 - 3 : 9].T, outputs[0], atol=1e-6)
+
+
+def test_activations_of_maps_are_averaged_over_positions() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(32, 1)
+    )
+    net.eval()
+    x = torch.randn(5, 3, 8, 8)
+    _, values = graphs.collate([graph(net, x)]).run(x, activations=True)
+    parts = [x.mean((2, 3)), net[:3](x).mean((2, 3)), net[:4](x).mean((2, 3)), net(x)]
+    assert torch.allclose(values, torch.cat(parts, 1).T, atol=1e-6)
+
+
 def test_tied_and_normalised_networks_run() -> None:
     recipe = Recipe("gpt", {"vocabulary": 6, "context": 4, "width": 4, "depth": 1})
     net, (tokens,) = recipe.build().eval(), recipe.example_input()

@@ -31,7 +31,7 @@ HAND_COUNTS = {
         log10_factorial(4, 5, 6),
     ),
     # stem 3 -> 4; a block of width 4 (identity shortcut); a block 4 -> 6 (1x1 shortcut); head 6 -> 2.
-    # Nodes: input 3, stem 4, block 1: 4 + 4, block 2: 6, its main branch 6, its shortcut 6 (where the sum stands), head 2.
+    # Nodes: input 3, stem 4, block 1: 4 + 4, block 2: 6, main branch 6, shortcut 6 (where the sum stands), head 2.
     "resnet": (
         {"widths": [4, 6], "blocks": [1, 1], "outputs": 2},
         3 + 4 + (4 + 4) + (6 + 6 + 6) + 2,
