@@ -218,7 +218,7 @@ class GraphBatch:
         return write_back(self, edge, node)
 
     def run(self, x: Tensor, activations: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        """The networks' own outputs on one input batch ``[B, K, ...]``; with ``activations`` also the value of every node
+        """The networks' own outputs on one input batch ``[B, K, ...]``; with ``activations`` also every node's value
         ``[N, K]``; see :func:`graphs.running.run`."""
         from graphs.running import run
 

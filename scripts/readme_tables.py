@@ -1,0 +1,72 @@
+"""Write the tables of README.md from the figures in scripts/results/.
+
+    python scripts/readme_tables.py [--check]
+
+A table stands between ``<!-- results: NAME -->`` and ``<!-- end -->`` and is made from ``scripts/results/NAME.json``.
+With --check nothing is written, and the exit status is 1 where a table is not what its file says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.S)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="only say whether the tables are up to date")
+    given = parser.parse_args(arguments)
+    readme = ROOT / "README.md"
+    old = readme.read_text()
+    new = TABLE.sub(lambda match: match[1] + table(match[2]) + match[3], old)
+    if given.check:
+        return int(new != old)
+    readme.write_text(new)
+    return 0
+
+
+def table(name: str) -> str:
+    """The rows of one results file as Markdown, with where and when they were measured."""
+    path = ROOT / "scripts" / "results" / f"{name}.json"
+    if not path.exists():
+        raise SystemExit(f"{path} is missing; run scripts/{name}.py --json {path}")
+    content = json.loads(path.read_text())
+    body = LAYOUTS.get(name, plain)(content["rows"])
+    return f"{body}\n\n*{content['date'][:10]}, {content['machine']}, seed {content['seed']}.*\n"
+
+
+def plain(rows: list[dict[str, Any]]) -> str:
+    """A line a figure that has a bound."""
+    lines = [
+        f"| {r['what']} | {r['value']:.3g} {r['unit']} | {r['bound']} | {'yes' if r['holds'] else '**no**'} |"
+        for r in rows
+        if r["bound"]
+    ]
+    return "\n".join(["| | measured | bound | holds |", "|---|---|---|---|", *lines])
+
+
+def by_model(rows: list[dict[str, Any]]) -> str:
+    """Rows named "model: figure" as a line a model and a column a figure."""
+    models: dict[str, dict[str, str]] = {}
+    for r in rows:
+        model, _, figure = r["what"].partition(": ")
+        number = f"{r['value']:,.0f}" if figure in ("parameters", "time") else f"{r['value']:.3f}"
+        models.setdefault(model, {})[f"{figure}, {r['unit']}" if r["unit"] else figure] = number
+    models = {model: figures for model, figures in models.items() if len(figures) > 1}
+    columns = list(dict.fromkeys(c for figures in models.values() for c in figures))
+    lines = ["| model | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines += [f"| {m} | " + " | ".join(figures.get(c, "") for c in columns) + " |" for m, figures in models.items()]
+    return "\n".join(lines)
+
+
+LAYOUTS = {"quickstart": by_model}
+
+if __name__ == "__main__":
+    sys.exit(main())
