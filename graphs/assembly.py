@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from graphs.blocks import Locator, LostAxis
 from graphs.classes import NeuronClasses
 from graphs.grouping import Grouping
@@ -47,7 +45,7 @@ def _assemble(recording: Recording, classes: NeuronClasses, layout: Layout) -> T
         blocks=tuple(blocks),
         relations=tuple(related),
         bonds=bonds(names, grouping),
-        layout=replace(layout),
+        layout=layout,
         site_paths=tuple(d.path for d in drafts),
         site_calls=tuple(d.seen for d in drafts),
         pinned=dict(recording.pinned),

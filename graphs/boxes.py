@@ -21,9 +21,7 @@ def factor(vectors: Array) -> list[tuple[int, tuple[int, ...]]] | None:
     n = len(vectors)
     if n <= 1:
         return []
-    step = vectors[1] - vectors[0]
-    breaks = np.flatnonzero((np.diff(vectors, axis=0) != step).any(1))
-    run = int(breaks[0]) + 1 if len(breaks) else n
+    step, run = vectors[1] - vectors[0], _first_run(vectors)
     if n % run:
         return None
     rows = vectors.reshape(n // run, run, -1)
@@ -36,14 +34,26 @@ def factor(vectors: Array) -> list[tuple[int, tuple[int, ...]]] | None:
 
 
 def pieces(vectors: Array) -> list[tuple[tuple[int, ...], list[tuple[int, tuple[int, ...]]]]]:
-    """``vectors`` as boxes one after the other: ``[(first row, axes), ...]``; one box where they are one."""
-    whole = factor(vectors)
-    if whole is not None:
-        return [(tuple(int(v) for v in vectors[0]), whole)]
-    step = vectors[1] - vectors[0]
-    breaks = np.flatnonzero((np.diff(vectors, axis=0) != step).any(1))
-    cut = int(breaks[0]) + 1
-    return [*pieces(vectors[:cut]), *pieces(vectors[cut:])]
+    """``vectors`` as boxes one after the other: ``[(first row, axes), ...]``; one box where they are one.
+
+    >>> pieces(np.array([[0], [1], [2], [7], [5]]))
+    [((0,), [(3, (1,))]), ((7,), [(2, (-2,))])]
+    """
+    found = []
+    while len(vectors):
+        whole = factor(vectors)
+        run = len(vectors) if whole is not None else _first_run(vectors)
+        box = whole if whole is not None else factor(vectors[:run])
+        assert box is not None
+        found.append((tuple(int(v) for v in vectors[0]), box))
+        vectors = vectors[run:]
+    return found
+
+
+def _first_run(vectors: Array) -> int:
+    """How many rows from the first on have one step."""
+    breaks = np.flatnonzero((np.diff(vectors, axis=0) != vectors[1] - vectors[0]).any(1))
+    return int(breaks[0]) + 1 if len(breaks) else len(vectors)
 
 
 def spread(first: int, axes: list[tuple[int, int]] | tuple[tuple[int, int], ...]) -> Array:

@@ -73,12 +73,23 @@ def cat(op: Operation) -> Label:
 
 
 def _column(op: Operation, parts: list[tuple[Label, int]], dim: int, j: int) -> Column:
-    """The j-th neuron id of every part, one after the other; ``null`` where a part has none."""
-    empty = Column(torch.full((1,) * op.out.dim(), op.null))
-    columns = [label.columns[j] if j < len(label.columns) else empty for label, _ in parts]
+    """The j-th neuron id of every part, one after the other; a part without neurons gets pinned ones."""
+    present = [label.columns[j] for label, _ in parts if j < len(label.columns)]
+    along = any(dim in c.dims for c in present)
+    columns = [
+        label.columns[j] if j < len(label.columns) else Column(_pinned_ids(op, dim, n if along else 1))
+        for label, n in parts
+    ]
     shape = torch.broadcast_shapes(*(_without(c.ids, dim) for c in columns))
     ids = [c.ids.expand(_with(shape, dim, n)) for c, (_, n) in zip(columns, parts, strict=True)]
     return Column(narrow(torch.cat(ids, dim)), frozenset().union(*(c.sources for c in columns)))
+
+
+def _pinned_ids(op: Operation, dim: int, count: int) -> Tensor:
+    """Fresh neurons along ``dim`` that no symmetry moves (input channels beside hidden ones)."""
+    ids = op.algebra.classes.new(count)
+    op.algebra.classes.pin(ids)
+    return ids.view([count if d == dim else 1 for d in range(op.out.dim())])
 
 
 def _positions(op: Operation, parts: list[tuple[Label, int]], dim: int) -> tuple[Tensor, ...]:
