@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -79,7 +80,7 @@ class CNN(nn.Sequential):
             self.mean = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten(1)
         widths = [fan_in * (size[0] * size[1] if readout == "flatten" else 1), *hidden]
-        for i, (narrow, wide) in enumerate(zip(widths, hidden, strict=False), start=depth):
+        for i, (narrow, wide) in enumerate(pairwise(widths), start=depth):
             self.add_module(f"linear{i}", nn.Linear(narrow, wide))
             self._nonlinear(i, activation, dropout)
         self.head = nn.Linear(widths[-1], outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ class MLP(nn.Sequential):
     ):
         super().__init__()
         self.flatten = nn.Flatten(1)
-        for i, (fan_in, fan_out) in enumerate(zip([inputs, *hidden], hidden, strict=False)):
+        for i, (fan_in, fan_out) in enumerate(pairwise([inputs, *hidden])):
             self.add_module(f"linear{i}", nn.Linear(fan_in, fan_out))
             self.add_module(f"activation{i}", make_activation(activation))
             self.add_module(f"dropout{i}", nn.Dropout(dropout))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
@@ -64,8 +65,8 @@ class MobileNet(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(input_shape[0], stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem), make_activation(activation)
         )
-        blocks = zip([stem, *widths], widths, strides, strict=False)
-        self.blocks = nn.Sequential(*(InvertedResidual(a, b, s, expansion, activation) for a, b, s in blocks))
+        blocks = zip(pairwise([stem, *widths]), strides, strict=True)
+        self.blocks = nn.Sequential(*(InvertedResidual(a, b, s, expansion, activation) for (a, b), s in blocks))
         self.head = nn.Linear([stem, *widths][-1], outputs)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ class Siren(nn.Sequential):
         activation: str = "sine",
     ):
         super().__init__()
-        for i, (fan_in, fan_out) in enumerate(zip([inputs, *hidden], hidden, strict=False)):
+        for i, (fan_in, fan_out) in enumerate(pairwise([inputs, *hidden])):
             self.add_module(f"linear{i}", nn.Linear(fan_in, fan_out))
             self.add_module(f"activation{i}", Sine(w0) if activation == "sine" else make_activation(activation))
         self.head = nn.Linear([inputs, *hidden][-1], outputs)

@@ -28,7 +28,8 @@ def test_every_family_runs_and_every_parameter_gets_a_gradient(family):
     module = recipe.build()
     (x,) = recipe.example_input(batch=3)
     outputs = module(x)
-    assert len(x) == len(outputs) == 3 and outputs.isfinite().all()
+    assert len(x) == len(outputs) == 3
+    assert outputs.isfinite().all()
     outputs.square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
 
@@ -79,7 +80,8 @@ def test_siren_starts_within_its_bounds_and_uses_them():
     siren = Siren(hidden=[64, 64], w0=30.0)
     first, second, _ = (m.weight.abs().max().item() for m in siren if isinstance(m, nn.Linear))
     bound = math.sqrt(6 / 64) / 30
-    assert 0.9 / 2 < first <= 1 / 2 and 0.9 * bound < second <= bound
+    assert 0.9 / 2 < first <= 1 / 2
+    assert 0.9 * bound < second <= bound
 
 
 def test_siren_is_sines_of_affine_maps():

@@ -13,7 +13,8 @@ from graphs.recipe import FAMILIES, Recipe
 def test_json_round_trip_keeps_the_recipe_and_its_hash():
     recipe = Recipe("mlp", {"hidden": (8, 4), "activation": "tanh"}, input_shape=(64,))
     again = Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())))
-    assert again == recipe and hash(again) == hash(recipe)
+    assert again == recipe
+    assert hash(again) == hash(recipe)
     assert recipe.to_dict() == {
         "factory": "mlp",
         "arguments": {"hidden": [8, 4], "activation": "tanh"},
@@ -55,7 +56,7 @@ def test_arguments_that_json_cannot_hold():
 
 
 def test_arguments_the_family_does_not_take():
-    with pytest.raises(ValueError, match="does not take the arguments {'widths': 3}"):
+    with pytest.raises(ValueError, match=r"does not take the arguments {'widths': 3}"):
         Recipe("mlp", {"widths": 3}).build()
 
 
@@ -74,7 +75,7 @@ def test_a_module_in_the_current_folder_is_found(tmp_path, monkeypatch):
     assert recipe.example_input()[0].shape == (2, 5)
     with pytest.raises(ValueError, match="give the recipe an input_shape"):
         Recipe("own_nets_of_test_recipe:make", {"width": 5}).example_input()
-    with pytest.raises(ValueError, match="returned a int, expected a torch.nn.Module"):
+    with pytest.raises(ValueError, match=r"returned a int, expected a torch.nn.Module"):
         Recipe("own_nets_of_test_recipe:number").build()
 
 

@@ -1,0 +1,70 @@
+"""The JSON file in which every script leaves its figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+def row(
+    what: str, value: float, unit: str, at_least: float | None = None, at_most: float | None = None
+) -> dict[str, Any]:
+    """One figure, with the bound it has to hold if there is one.
+
+    >>> row("speed", 2.0, "x", at_least=1.4)
+    {'what': 'speed', 'value': 2.0, 'unit': 'x', 'bound': '>= 1.4', 'holds': True}
+    """
+    bounds = [(">=", at_least, lambda v, b: v >= b), ("<=", at_most, lambda v, b: v <= b)]
+    given = [(f"{sign} {bound:g}", bool(holds(value, bound))) for sign, bound, holds in bounds if bound is not None]
+    text = " and ".join(text for text, _ in given) or None
+    return {
+        "what": what,
+        "value": value,
+        "unit": unit,
+        "bound": text,
+        "holds": all(h for _, h in given) if given else None,
+    }
+
+
+def write(path: str | Path, rows: list[dict[str, Any]], seed: int) -> None:
+    """Write ``{"date", "machine", "seed", "rows"}``, whole or not at all; missing folders are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "seed": seed,
+        "rows": rows,
+    }
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w") as file:
+        file.write(json.dumps(content, indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print the rows as a table."""
+    for r in rows:
+        verdict = "" if r["holds"] is None else f"{r['bound']:>10}  {'holds' if r['holds'] else 'FAILS'}"
+        print(f"{r['what']:<60} {r['value']:>12.4g} {r['unit']:<14} {verdict}".rstrip())
+
+
+def machine() -> str:
+    """Processor, number of cores, system, Python and torch in one line."""
+    import torch
+
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
+        model = names[0] if names else model
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}, {versions}"

@@ -1,0 +1,93 @@
+"""The stacked trainer against the reference: the same weights, for every activation and optimiser."""
+
+from itertools import product
+
+import pytest
+import torch
+
+from graphs.families.activations import ACTIVATIONS
+from zoo.population import OPTIMISERS, TrainingJob, train
+from zoo.sources import Dataset, load
+
+FAMILIES = {
+    "mlp": ("mlp", {"hidden": [12, 8]}),
+    "cnn flatten": ("cnn", {"channels": [4, 5], "pool": [2, 1], "readout": "flatten", "hidden": [8]}),
+    "cnn mean": (
+        "cnn",
+        {
+            "channels": [4, 5],
+            "kernel": [3, 2],
+            "stride": [2, 1],
+            "padding": [1, 0],
+            "pool": [1, 2],
+            "pool_kind": "mean",
+        },
+    ),
+    "siren": ("siren", {"hidden": [8, 8]}),
+}
+
+
+def settings(name: str) -> list[dict]:
+    """A member for each activation and optimiser, different in all that may differ within a stack."""
+    activations = ["sine"] if name == "siren" else ACTIVATIONS
+    rows = []
+    for i, (activation, optimiser) in enumerate(product(activations, OPTIMISERS)):
+        row = {"seed": i, "activation": activation, "optimiser": optimiser, "weight_decay": [0, 1e-2][i % 2]}
+        # Higher rates make the frequencies of a SIREN chaotic: rounding then grows by itself.
+        row |= {
+            "lr": (1e-2 if optimiser == "sgd" and name != "siren" else 1e-3) * (1 + i / 20),
+            "momentum": [0, 0.9, 0.5][i % 3],
+        }
+        row |= {"init": ["default", "kaiming_normal"][i % 2], "init_scale": 1 + i / 100}
+        rows.append(row | ({"image": i} if name == "siren" else {"dropout": [0, 0.2, 0.5, 0.1][i % 4]}))
+    return rows
+
+
+def both(name: str, rows: list[dict], data: Dataset, epochs: int, dtype: torch.dtype, batch_size: int = 10):
+    factory, arguments = FAMILIES[name]
+    job = TrainingJob({"factory": factory, "arguments": arguments}, tuple(rows), epochs, batch_size, keep=(0, epochs))
+    return [train(job, data, trainer, dtype=dtype) for trainer in ("reference", "stacked")]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_one_step_in_float64(name):
+    data = load("digits", limit=19)
+    reference, stacked = both(name, settings(name), data, 1, torch.float64, batch_size=64 if name == "siren" else 10)
+    assert torch.equal(reference.states[0], stacked.states[0])
+    assert (reference.states[1] != reference.states[0]).any(-1).all()
+    assert (reference.states - stacked.states).abs().max() <= 1e-10
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_two_hundred_steps_in_float32(name):
+    epochs = 200 if name == "siren" else 10
+    reference, stacked = both(
+        name, settings(name), load("digits", limit=200), epochs, torch.float32, 64 if name == "siren" else 10
+    )
+    gap = (reference.states - stacked.states).norm(dim=-1) / reference.states.norm(dim=-1)
+    assert gap.max() <= 1e-4
+    assert reference.status == stacked.status == ["ok"] * len(reference.status)
+    for metric, values in reference.metrics.items():
+        assert abs(values - stacked.metrics[metric]).max() <= (0.05 if metric == "psnr" else 1e-3), metric
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn flatten"])
+def test_members_that_see_different_numbers_of_samples(name):
+    rows = [row | {"train_fraction": [1, 0.5, 0.35, 0.02][i % 4]} for i, row in enumerate(settings(name))]
+    reference, stacked = both(name, rows, load("digits", limit=103), 3, torch.float64)
+    assert (reference.states - stacked.states).abs().max() <= 1e-10
+    for metric, values in reference.metrics.items():
+        assert abs(values - stacked.metrics[metric]).max() <= 1e-10, metric
+
+
+def test_image_networks_on_random_pixels():
+    rows = [{"seed": i, "image": i % 3, "lr": 1e-3} for i in range(5)]
+    reference, stacked = both("siren", rows, load("digits", limit=5), 3, torch.float64, batch_size=10)
+    assert (reference.states - stacked.states).abs().max() <= 1e-10
+
+
+def test_a_max_pool_gives_the_gradient_to_the_first_of_equals():
+    blank = load("digits", limit=40)
+    data = Dataset(blank.train_x.round(), blank.train_y, blank.test_x, blank.test_y, 10, "black and white")
+    reference, stacked = both("cnn flatten", settings("cnn flatten"), data, 2, torch.float64)
+    assert (reference.states - stacked.states).abs().max() <= 1e-10

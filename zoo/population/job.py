@@ -1,0 +1,124 @@
+"""A training job, its result, and the choice of the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from zoo.population.settings import MemberSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+    from zoo.sources import Dataset
+
+TRAINERS = {"reference": "zoo.population.reference:train_reference", "stacked": "zoo.population.stacked:train_stacked"}
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Members of one architecture to train on one data set.
+
+    Args:
+        recipe: ``Recipe.to_dict()``; a member's activation and dropout take the place of the recipe's.
+        members: a row a member, with the fields of MemberSettings.
+        epochs: passes over a member's training samples.
+        batch_size: samples a step. What does not fill a batch waits for a later epoch; fewer samples than a batch
+            are repeated to fill it; all samples at once are taken in their own order.
+        keep: epochs whose states and metrics are kept, ascending; 0 is before training.
+        loss: "cross_entropy", "mse", ``module:function`` (``loss(outputs, targets) -> scalar``), or None for
+            cross-entropy, and mse for image networks.
+
+    Raises ValueError for a member or an epoch out of range.
+    """
+
+    recipe: Mapping[str, Any]
+    members: tuple[Mapping[str, Any], ...]
+    epochs: int
+    batch_size: int
+    keep: tuple[int, ...]
+    loss: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "members", tuple(self.members))
+        object.__setattr__(self, "keep", tuple(self.keep))
+        if self.epochs < 0 or self.batch_size < 1:
+            raise ValueError(f"expected epochs >= 0 and batch_size >= 1, got {self.epochs} and {self.batch_size}")
+        if (
+            not self.keep
+            or list(self.keep) != sorted(set(self.keep))
+            or not 0 <= self.keep[0] <= self.keep[-1] <= self.epochs
+        ):
+            raise ValueError(f"keep must be ascending epochs between 0 and {self.epochs}, got {list(self.keep)}")
+        images = {settings.image is None for settings in self.settings}
+        if len(images) > 1:
+            raise ValueError("some members fit an image and some do not; give them jobs of their own")
+
+    @property
+    def settings(self) -> tuple[MemberSettings, ...]:
+        return tuple(MemberSettings.from_dict(member) for member in self.members)
+
+    @property
+    def fits_images(self) -> bool:
+        """Whether the members map coordinates to the pixels of an image each."""
+        return any(settings.image is not None for settings in self.settings)
+
+
+@dataclass
+class PopulationResult:
+    """Trained members: T kept states of E members with P weights each.
+
+    Shapes: states ``[T, E, P]``, floating state_dict entries in the order of ``graphs.layout.flat_layout``;
+    other ``[T, E, ...]``, integer entries by name; metrics ``[T, E]`` by name: train_loss, train_accuracy, test_loss,
+    test_accuracy, or loss and psnr (dB) of an image network; status "ok" or "diverged" (a weight or a loss of a kept
+    state is not finite), one a member. From the first weight that is not finite on, states and metrics are all NaN.
+    """
+
+    states: Tensor
+    other: dict[str, Tensor]
+    metrics: dict[str, np.ndarray]
+    status: list[str]
+
+
+def finish(states: Tensor, other: dict[str, Tensor], metrics: dict[str, np.ndarray]) -> PopulationResult:
+    """The result of the arrays; a network with a weight that is not finite keeps no value from that state on."""
+    import numpy as np
+
+    lost = np.logical_or.accumulate(~states.isfinite().all(-1).numpy(), 0)
+    states[lost] = float("nan")
+    metrics = {name: np.where(lost, np.nan, values) for name, values in metrics.items()}
+    bad = lost | ~np.all([np.isfinite(values) for name, values in metrics.items() if "loss" in name], 0)
+    return PopulationResult(states, other, metrics, ["diverged" if b else "ok" for b in bad.any(0)])
+
+
+def train(
+    job: TrainingJob,
+    data: Dataset,
+    trainer: str = "reference",
+    progress: Callable[[int], None] | None = None,
+    dtype: torch.dtype | None = None,
+) -> PopulationResult:
+    """Train all members of a job.
+
+    Args:
+        job: what to train.
+        data: the training and test samples.
+        trainer: one of ``TRAINERS``. A reference-built member depends on nothing but its own row; a stacked one agrees
+            with it up to rounding, whatever its stack mates.
+        progress: called with the number of members finished since the last call.
+        dtype: dtype of weights and data, torch.float32 by default.
+
+    Equal jobs give equal bytes in one-thread processes with the same versions. Raises ValueError for an unknown
+    trainer, an architecture that the trainer does not take, and data that the network does not take.
+    """
+    import torch
+
+    if trainer not in TRAINERS:
+        raise ValueError(f"unknown trainer {trainer!r}; choose one of {', '.join(TRAINERS)}")
+    module, function = TRAINERS[trainer].split(":")
+    run = getattr(import_module(module), function)
+    return run(job, data, progress=progress or (lambda finished: None), dtype=dtype or torch.float32)

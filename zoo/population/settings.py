@@ -1,0 +1,82 @@
+"""What may differ between members of one architecture."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+OPTIMISERS = ("sgd", "adam", "adamw")
+INITS = ("default", "normal", "uniform", "kaiming_uniform", "kaiming_normal", "xavier_uniform")
+
+
+@dataclass(frozen=True)
+class MemberSettings:
+    """The hyper-parameters of one member.
+
+    Args:
+        seed: source of all its randomness: weights, batch order, dropout.
+        activation: activation in place of the recipe's; None keeps it.
+        init: one of ``INITS``; "default" is what the layers do by themselves.
+        init_scale: factor on the initial weights (not on biases).
+        optimiser: one of ``OPTIMISERS``.
+        lr: learning rate.
+        weight_decay: L2 penalty (sgd, adam) or decoupled decay (adamw).
+        momentum: of sgd.
+        betas: of adam and adamw.
+        dropout: dropout probability in place of the recipe's; None keeps it.
+        train_fraction: part of the training samples that it sees, in (0, 1].
+        image: index of the training image that it fits, for an image network; None for a classifier.
+
+    Raises ValueError for a value out of range, with the choices.
+
+    >>> MemberSettings(seed=1, optimiser="sgd", lr=0.1).betas
+    (0.9, 0.999)
+    """
+
+    seed: int
+    activation: str | None = None
+    init: str = "default"
+    init_scale: float = 1.0
+    optimiser: str = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    dropout: float | None = None
+    train_fraction: float = 1.0
+    image: int | None = None
+
+    def __post_init__(self) -> None:
+        _choice("optimiser", self.optimiser, OPTIMISERS)
+        _choice("init", self.init, INITS)
+        object.__setattr__(self, "betas", tuple(self.betas))
+        for name in ("lr", "weight_decay", "init_scale"):
+            _range(name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
+        for name, value in [("momentum", self.momentum), ("dropout", self.dropout or 0.0)]:
+            _range(name, value, "in [0, 1)", 0 <= value < 1)
+        _range(
+            "betas", self.betas, "two numbers in [0, 1)", len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas)
+        )
+        _range("train_fraction", self.train_fraction, "in (0, 1]", 0 < self.train_fraction <= 1)
+
+    @classmethod
+    def from_dict(cls, member: Mapping[str, Any]) -> MemberSettings:
+        """The settings in a member's row; keys that are no setting belong to others and are passed over."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in member.items() if name in known})
+
+    def stream(self, purpose: str) -> int:
+        """The seed of one of the member's independent random streams."""
+        return int.from_bytes(hashlib.sha256(f"{self.seed}/{purpose}".encode()).digest()[:7], "big")
+
+
+def _choice(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(choices)}")
+
+
+def _range(what: str, value: Any, expected: str, holds: bool) -> None:
+    if not holds:
+        raise ValueError(f"{what} must be {expected}, got {value!r}")

@@ -1,0 +1,117 @@
+"""Data sets to train on, by name."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+TEST_FRACTION = 0.2
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images in [0, 1] with their classes.
+
+    Shapes: train_x, test_x ``[N, channels, height, width]`` float32; train_y, test_y ``[N]`` int64.
+    """
+
+    train_x: Tensor
+    train_y: Tensor
+    test_x: Tensor
+    test_y: Tensor
+    num_classes: int
+    name: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of all arrays with their shapes: equal data, equal fingerprint."""
+        digest = hashlib.sha256()
+        for tensor in (self.train_x, self.train_y, self.test_x, self.test_y):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Channels, height, width."""
+        return tuple(self.train_x.shape[1:])
+
+
+def load(source: str = "digits", limit: int | None = None, **options: Any) -> Dataset:
+    """A data set by name.
+
+    Args:
+        source: "digits" (scikit-learn's, 1797 images of 8x8, nothing to download), ``hf:<id or folder>`` (an image data
+            set of the Hugging Face hub), or the path of a local folder (parquet files, or images in class folders).
+        limit: at most this many training and this many test images, a fixed random choice.
+        options: for all but digits: ``image_column``, ``label_column``, ``resize`` (pixels), ``grayscale``, ``labels``
+            (False: images without classes, for image networks); see ``zoo.huggingface.load_images``.
+
+    Raises ValueError for an unknown source (the choices are listed), a missing folder or a missing column.
+
+    >>> load("digits").train_x.shape
+    torch.Size([1438, 1, 8, 8])
+    """
+    if source == "digits":
+        if options:
+            raise ValueError(f"the source 'digits' takes no options but limit, got {sorted(options)}")
+        return _digits(limit)
+    if not source.startswith("hf:") and not _looks_like_path(source):
+        raise ValueError(
+            f"unknown data source {source!r}; choose 'digits', 'hf:<id of an image data set>' "
+            "such as 'hf:ylecun/mnist', or the path of a folder of parquet files or images"
+        )
+    from zoo.huggingface import load_images
+
+    return load_images(source.removeprefix("hf:"), limit=limit, **options)
+
+
+def coordinates(height: int, width: int) -> Tensor:
+    """Row and column of every pixel, ``[height * width, 2]`` in [-1, 1], row-major.
+
+    >>> coordinates(1, 3).tolist()
+    [[0.0, -1.0], [0.0, 0.0], [0.0, 1.0]]
+    """
+    rows, columns = (torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in (height, width))
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1).reshape(-1, 2)
+
+
+def pixels(image: Tensor) -> Tensor:
+    """The targets of ``coordinates``: ``[channels, height, width]`` -> ``[height * width, channels]``."""
+    return image.flatten(1).T.contiguous()
+
+
+def split_rows(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """A fixed random split of row numbers: training rows, test rows."""
+    # RandomState is frozen: the same rows with every version of numpy.
+    order = np.random.RandomState(0).permutation(count)
+    tests = round(TEST_FRACTION * count)
+    return np.sort(order[tests:]), np.sort(order[:tests])
+
+
+def limited_rows(count: int, limit: int | None) -> np.ndarray:
+    """All row numbers, or a fixed random choice of ``limit`` of them."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}")
+    return np.sort(np.random.RandomState(0).permutation(count)[:limit])
+
+
+def _digits(limit: int | None) -> Dataset:
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    x = torch.from_numpy(images).float().div(16).view(-1, 1, 8, 8)
+    y = torch.from_numpy(labels).long()
+    train, test = (rows[limited_rows(len(rows), limit)] for rows in split_rows(len(x)))
+    return Dataset(x[train], y[train], x[test], y[test], num_classes=10, name="digits")
+
+
+def _looks_like_path(source: str) -> bool:
+    return Path(source).expanduser().exists() or source.startswith((".", "~", "/")) or "/" in source
