@@ -1,0 +1,245 @@
+"""What a zoo holds, and that reading it leaves it as it is."""
+
+import json
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import zoo
+from graphs.recipe import Recipe
+from zoo import Zoo
+from zoo.sources import load
+
+SMALL = {"source": "digits", "limit": 60}
+MakeSpec = Callable[..., zoo.ZooSpec]
+Content = Callable[[Path], dict[str, bytes]]
+
+
+def test_every_network_is_there_once(small_zoo: Zoo) -> None:
+    assert len(small_zoo) == 12
+    assert len(set(small_zoo.table["id"].to_pylist())) == 12
+    assert small_zoo.table["family"].to_pylist() == ["mlp"] * 6 + ["cnn"] * 6
+
+
+def test_weights_give_the_stored_metrics(small_zoo: Zoo) -> None:
+    data = load(**SMALL)
+    for member in (small_zoo[0], small_zoo[-1]):
+        for step, accuracy in enumerate(member.metrics["test_accuracy"]):
+            with torch.no_grad():
+                outputs = member.module(step)(data.test_x)
+            assert (outputs.argmax(-1) == data.test_y).double().mean().item() == accuracy
+
+
+def test_one_state_in_every_form(small_zoo: Zoo) -> None:
+    for member in small_zoo:
+        trajectory = member.trajectory()
+        assert trajectory.shape == (2, member.topology.num_parameters)
+        for step in (0, 1, -1):
+            assert torch.equal(member.flat(step), trajectory[step])
+            assert torch.equal(member.graph(step).flat(), trajectory[step])
+            module, graph = member.module(step).state_dict(), member.graph(step).state_dict()
+            for name, value in member.state_dict(step).items():
+                assert torch.equal(module[name], value)
+                assert torch.equal(graph[name], value)
+
+
+def test_a_row_tells_all(small_spec: MakeSpec, small_zoo: Zoo) -> None:
+    row = small_zoo[3].row
+    recipe = Recipe.from_dict(json.loads(row["recipe"]))
+    assert recipe.arguments["activation"] == row["activation"]
+    assert recipe.arguments["hidden"] == [row["width"]] * 2
+    assert row["epochs"] == [0, 2]
+    assert len(row["test_loss"]) == 2
+    assert row["data_fingerprint"] == load(**SMALL).fingerprint
+    assert json.loads(row["versions"])["torch"] == torch.__version__
+    assert row["spec"] == small_spec().digest
+    assert row["trainer"] == "reference"
+
+
+def test_integer_entries_travel(tmp_path: Path) -> None:
+    spec = {"data": SMALL, "recipes": ["resnet"], "members": 2, "epochs": 1, "keep": [0, 1]}
+    z = zoo.build(zoo.ZooSpec.from_dict(spec), tmp_path / "zoo", workers=0, progress=False)
+    counters = {k: v for k, v in z[1].state_dict(-1).items() if k.endswith("num_batches_tracked")}
+    assert counters
+    assert all(v.dtype == torch.int64 and v == 1 for v in counters.values())
+    assert all(v == 0 for k, v in z[1].state_dict(0).items() if k.endswith("num_batches_tracked"))
+    assert torch.equal(z[1].graph().flat(), z[1].flat())
+
+
+def test_editing_what_was_read_leaves_the_zoo(content: Content, small_zoo: Zoo) -> None:
+    before = content(small_zoo.root)
+    member = small_zoo[0]
+    first = member.flat().clone()
+    for value in (member.flat(), member.trajectory(), *member.state_dict().values(), member.graph().flat()):
+        value.zero_()
+    assert torch.equal(member.flat(), first)
+    assert content(small_zoo.root) == before
+
+
+def test_filters_by_value_list_and_predicate(small_zoo: Zoo) -> None:
+    relu = small_zoo.filter(activation="relu", family=["mlp"])
+    expected = [r["id"] for r in small_zoo.table.to_pylist() if r["activation"] == "relu" and r["family"] == "mlp"]
+    assert [m.id for m in relu] == expected
+    high = small_zoo.filter(lambda row: row["lr"] > 0.01)
+    assert 0 < len(high) < 12
+    assert all(m.row["lr"] > 0.01 for m in high)
+    assert relu.filter(family="cnn").samples() == []
+    with pytest.raises(ValueError, match="unknown column 'activaton'; expected one of id, split"):
+        small_zoo.filter(activaton="relu")
+
+
+def test_slices_and_ids(small_zoo: Zoo) -> None:
+    assert [m.id for m in small_zoo[2:4]] == [small_zoo[2].id, small_zoo[3].id]
+    assert small_zoo.find(small_zoo[5].id).number == 5
+    assert small_zoo[5] in list(small_zoo)
+    with pytest.raises(IndexError):
+        small_zoo[12]
+    with pytest.raises(ValueError, match="got 'zzz', which 0 of 12 have"):
+        small_zoo.find("zzz")
+
+
+def test_samples_are_states(small_zoo: Zoo) -> None:
+    assert small_zoo.samples("all")[:3] == [(0, 0), (0, 1), (1, 0)]
+    assert len(small_zoo.samples()) == 24
+    assert small_zoo.samples("final") == [(i, 1) for i in range(12)]
+    with pytest.raises(ValueError, match="all, final, got 'last'"):
+        small_zoo.samples("last")
+
+
+def test_the_loader_gives_graphs_with_their_targets(small_zoo: Zoo) -> None:
+    batches = list(small_zoo.loader(batch_size=5, target=["test_accuracy", "lr"]))
+    assert [batch.num_graphs for batch, _ in batches] == [5, 5, 5, 5, 4]
+    table = small_zoo.table.to_pylist()
+    wanted = [[row["test_accuracy"][t], row["lr"]] for row in table for t in range(2)]
+    assert torch.equal(torch.cat([targets for _, targets in batches]), torch.tensor(wanted))
+    flats = [graph.flat() for batch, _ in batches for graph in batch.graphs]
+    states = [small_zoo[i].flat(t) for i, t in small_zoo.samples()]
+    assert all(torch.equal(a, b) for a, b in zip(flats, states, strict=True))
+
+
+def test_a_shuffled_loader_follows_its_generator(small_zoo: Zoo) -> None:
+    orders = []
+    for seed in (0, 0, 1):
+        loader = small_zoo.loader(24, shuffle=True, generator=torch.Generator().manual_seed(seed), target="lr")
+        orders.append(next(iter(loader))[1].tolist())
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_zoo_travels_to_another_process_as_its_folder(small_zoo: Zoo) -> None:
+    part = pickle.loads(pickle.dumps(small_zoo[3:5]))
+    assert torch.equal(part[1].flat(), small_zoo[4].flat())
+
+
+def test_a_folder_without_a_zoo_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"expected a zoo in {tmp_path}, but it has no manifest.jsonl"):
+        zoo.open(tmp_path)
+
+
+def test_diverged_networks_are_kept_and_flagged(small_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = small_spec(recipes=["mlp"], members=2, random={}, fixed={"optimiser": "sgd", "lr": 1e30, "momentum": 0.0})
+    z = zoo.build(spec, tmp_path / "zoo", workers=0, progress=False)
+    assert z.table["status"].to_pylist() == ["diverged"] * 2
+    assert z[0].flat(0).isfinite().all()
+    assert not z[0].flat(-1).isfinite().all()
+    assert len(z.filter(status="ok")) == 0
+    assert zoo.verify(z.root) == []
+    assert zoo.info(z.root)["status"] == {"diverged": 2}
+
+
+def test_image_networks_know_their_image(tmp_path: Path) -> None:
+    spec = zoo.ZooSpec.from_dict({"data": SMALL, "recipes": ["siren"], "members": 3, "epochs": 2})
+    z = zoo.build(spec, tmp_path / "zoo", workers=0, progress=False)
+    assert z.table["image"].to_pylist() == [0, 1, 2]
+    assert z.table["label"].to_pylist() == load(**SMALL).train_y[:3].tolist()
+    assert set(z[0].metrics) == {"loss", "psnr"}
+
+
+def test_grid_zoo_with_one_state_opens(tmp_path: Path) -> None:
+    spec = {"data": SMALL, "recipes": ["mlp"], "grid": {"arguments.hidden": [[3], [4, 3]]}, "epochs": 1}
+    z = zoo.build(zoo.ZooSpec.from_dict(spec), tmp_path / "zoo", workers=0, progress=False)
+    assert z.table["arguments.hidden"].to_pylist() == ["[3]", "[4,3]"]
+    assert [m.trajectory().shape[0] for m in z] == [1, 1]
+
+
+USER_CODE = """
+import torch
+from torch import nn
+
+class Sorted(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.layer = nn.Linear(64, size)
+        self.head = nn.Linear(size, 10)
+
+    def forward(self, x):
+        return self.head(self.layer(x.flatten(1)).sort(-1).values)
+
+def make(size=4):
+    return Sorted(size)
+
+def loss(outputs, targets):
+    return nn.functional.multi_margin_loss(outputs, targets)
+
+def failing(outputs, targets):
+    raise ZeroDivisionError("my own mistake")
+
+def wordy(size=4):
+    print("a print must not disturb the builder")
+    return make(size)
+
+def deadly(outputs, targets):
+    import os, signal
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def user_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "my_nets.py").write_text(USER_CODE)
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    # Another test's module of this name came from another folder.
+    monkeypatch.delitem(sys.modules, "my_nets", raising=False)
+
+
+def user_spec(loss: str, factory: str = "make", members: int = 2) -> zoo.ZooSpec:
+    mine = {"factory": f"my_nets:{factory}", "loss": f"my_nets:{loss}", "fixed": {"arguments.size": 3}}
+    return zoo.ZooSpec.from_dict(
+        {"data": SMALL, "recipes": [mine, "mlp"], "members": 2 * members, "epochs": 1, "keep": [0, 1], "shard_size": 2}
+    )
+
+
+@pytest.mark.usefixtures("user_code")
+def test_ones_own_factory_and_loss(tmp_path: Path) -> None:
+    # In a worker process: it must find the module, and survive what it prints.
+    z = zoo.build(user_spec("loss", "wordy"), tmp_path / "zoo", workers=1, progress=False)
+    mine = z.filter(family="my_nets:wordy")
+    assert mine.table["loss"].to_pylist() == ["my_nets:loss"] * 2
+    data, member = load(**SMALL), mine[0]
+    with torch.no_grad():
+        value = torch.nn.functional.multi_margin_loss(member.module()(data.test_x), data.test_y)
+    assert member.metrics["test_loss"][-1] == pytest.approx(value.item(), rel=1e-6)
+    assert member.graph().topology.num_parameters == len(member.flat())
+
+
+@pytest.mark.usefixtures("user_code")
+def test_a_failing_network_is_named_and_costs_no_other_shard(tmp_path: Path) -> None:
+    with pytest.raises(zoo.BuildError, match="1 of 2 shards") as failure:
+        zoo.build(user_spec("failing"), tmp_path / "zoo", workers=0, progress=False)
+    assert "ZeroDivisionError: my own mistake" in str(failure.value)
+    assert "my_nets.py" in str(failure.value)
+    partial = zoo.open(tmp_path / "zoo")
+    assert partial.table["family"].to_pylist() == ["mlp"] * 2
+    assert zoo.info(tmp_path / "zoo")["complete"] is False
+    assert zoo.verify(tmp_path / "zoo") == []
+
+
+@pytest.mark.usefixtures("user_code")
+def test_a_shard_that_kills_its_worker_three_times_is_named(tmp_path: Path) -> None:
+    with pytest.raises(zoo.BuildError, match=r"shard 0: its worker process died 3 times \(killed by SIGKILL\)"):
+        zoo.build(user_spec("deadly"), tmp_path / "zoo", workers=1, progress=False)
+    assert zoo.open(tmp_path / "zoo").table["family"].to_pylist() == ["mlp"] * 2

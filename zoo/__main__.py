@@ -1,0 +1,147 @@
+"""The command `zoo`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+EXAMPLES = """examples:
+  zoo build scripts/specs/digits.yaml runs/digits          build, or go on with what was begun
+  zoo info runs/digits                                      what is in it
+  zoo verify runs/digits                                    read every file and compare it with its checksum
+  zoo recreate runs/digits 3f9c                             train one network again from its row alone
+
+A spec is YAML; this one gives 100 networks that differ in seed, width, activation and learning rate:
+  data: digits
+  recipes: [mlp]
+  members: 100
+  random:
+    width: {int: [8, 32]}
+    activation: [relu, tanh, gelu]
+    lr: {loguniform: [1.0e-4, 3.0e-2]}
+  epochs: 10
+  keep: [0, 2, 5, 10]"""
+
+BUILD = """Train the networks of a spec into a folder. Killed or interrupted, the same command goes on where it stopped,
+and ends in the same bytes as if nothing had happened; damaged shards are trained again, whole ones never touched."""
+
+BUILD_EXAMPLES = """examples:
+  zoo build my.yaml runs/mine                       on all cores, one thread each
+  zoo build my.yaml runs/mine --workers 1           on one core
+  zoo build my.yaml runs/mine --workers 0           in this process: a debugger and full tracebacks work
+  zoo build my.yaml runs/ref --trainer reference    one network at a time: each can be re-created from its row
+
+data:     digits | hf:ID | a folder of images or parquet files | {source: ..., resize: 16, limit: 1000}
+recipes:  mlp, cnn, siren, resnet, ... or your own my_module:make_net, with loss: my_module:my_loss
+varied:   activation init init_scale optimiser lr weight_decay momentum dropout train_fraction width depth kernel seed
+          fixed: {lr: 0.01}   grid: {lr: [0.01, 0.1]}   random: {lr: {loguniform: [1.0e-4, 0.1]}}"""
+
+
+def build(options: argparse.Namespace) -> int:
+    """Build a zoo."""
+    from dataclasses import replace
+
+    from zoo.building import build as build_zoo
+    from zoo.spec import ZooSpec
+
+    spec = ZooSpec.from_yaml(options.spec)
+    if options.trainer is not None:
+        spec = replace(spec, trainer=options.trainer)
+    zoo = build_zoo(spec, options.out, workers=options.workers, progress=not options.quiet)
+    states = len(zoo.samples())
+    print(f"{options.out}: {len(zoo)} networks, {states} states; `zoo info {options.out}` says more")
+    return 0
+
+
+def info(options: argparse.Namespace) -> int:
+    """Tell what is in a zoo."""
+    from zoo.report import info as describe
+    from zoo.showing import show_info
+
+    report = describe(options.out)
+    print(json.dumps(report, indent=2) if options.json else show_info(report))
+    return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Check a zoo's files."""
+    from zoo.report import verify as check
+
+    problems = check(options.out)
+    if options.json:
+        print(json.dumps({"folder": options.out, "whole": not problems, "problems": problems}, indent=2))
+    elif problems:
+        print("\n".join(problems))
+        print(f"{len(problems)} damaged; `zoo build {options.out}/spec.yaml {options.out}` makes them again")
+    else:
+        print(f"{options.out} is whole: every file has its checksum")
+    return 1 if problems else 0
+
+
+def recreate(options: argparse.Namespace) -> int:
+    """Train one network again and compare."""
+    import torch
+
+    from zoo.recreation import recreate as train_again
+    from zoo.store import open_zoo
+
+    member = open_zoo(options.out).find(options.id)
+    same = torch.equal(train_again(member.row).view(torch.int32), member.trajectory().view(torch.int32))
+    print(f"{member.id}: {len(member.epochs)} states {'agree bit for bit' if same else 'DIFFER'}")
+    return 0 if same else 1
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    plain: Any = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "zoo", description="Populations of trained networks.", epilog=EXAMPLES, formatter_class=plain
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(run: Callable[[argparse.Namespace], int], text: str, epilog: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            run.__name__, help=run.__doc__, description=text, epilog=epilog, formatter_class=plain
+        )
+        made.set_defaults(run=run)
+        return made
+
+    one = command(build, BUILD, BUILD_EXAMPLES)
+    one.add_argument("spec", help="YAML file of the spec")
+    one.add_argument("out", help="folder of the zoo: new, empty, or begun with this spec")
+    one.add_argument("--workers", type=int, help="one-thread processes (default: one a core; 0: this process)")
+    one.add_argument("--trainer", choices=("auto", "reference", "stacked"), help="in place of the spec's trainer")
+    one.add_argument("--quiet", action="store_true", help="no progress bar")
+    one = command(info, "Tell what is in a zoo.", "examples:\n  zoo info runs/digits\n  zoo info runs/digits --json")
+    one.add_argument("out", help="folder of the zoo")
+    one.add_argument("--json", action="store_true", help="as JSON")
+    text = "Read every file of a zoo and compare it with its checksum. Exit code 1 when any is damaged or missing."
+    one = command(verify, text, "examples:\n  zoo verify runs/digits\n  zoo verify runs/digits --json")
+    one.add_argument("out", help="folder of the zoo")
+    one.add_argument("--json", action="store_true", help="as JSON")
+    text = "Train one network again from its row of the table alone, and compare all its states bit for bit."
+    one = command(recreate, text, "examples:\n  zoo recreate runs/digits 3f9c   an id, or how it begins")
+    one.add_argument("out", help="folder of the zoo")
+    one.add_argument("id", help="id of the network, or its beginning")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; a caller's mistake is one line on standard error and exit code 2."""
+    options = make_parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except ValueError as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, OSError) as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        print(f"\nzoo: {stop or 'stopped'}", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

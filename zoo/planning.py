@@ -1,0 +1,205 @@
+"""From a spec to its networks and shards: the same ones in every process."""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zoo.digests import digest
+from zoo.distributions import draw
+from zoo.hyperparameters import ARGUMENT, HYPERPARAMETERS
+from zoo.spec import RecipeSpec, ZooSpec
+
+# Families whose layers are one list of widths: the argument, its width and its depth where the spec gives only one.
+LAYER_LISTS = {"mlp": ("hidden", 32, 2), "siren": ("hidden", 32, 2), "cnn": ("channels", 8, 2)}
+SETTINGS = [name for name, h in HYPERPARAMETERS.items() if not h.in_recipe and name not in ("seed", "image")]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a plan must know and a spec does not say; stored with a zoo when its building starts.
+
+    Args:
+        data: name, fingerprint, input_shape, num_classes and train_size of the data.
+        parameters: factory -> names of its keyword arguments; None where it takes any.
+    """
+
+    data: Mapping[str, Any]
+    parameters: Mapping[str, list[str] | None]
+
+
+@dataclass(frozen=True)
+class PlannedMember:
+    """A network to train.
+
+    Args:
+        id: digest of all that follows: equal networks have equal ids in every zoo.
+        recipe: ``Recipe.to_dict()`` without the activation and the dropout, which a trainer sets for each network.
+        loss: the user's own loss, if any.
+        settings: seed, activation, dropout, image and the hyper-parameters of its training.
+        varied: the hyper-parameters that went into the recipe (width, depth, kernel, arguments.NAME).
+    """
+
+    id: str
+    recipe: dict[str, Any]
+    loss: str | None
+    settings: dict[str, Any]
+    varied: dict[str, Any]
+
+    @property
+    def architecture(self) -> str:
+        """Digest of what all networks of one shard share."""
+        return architecture_digest(self.recipe, self.loss)
+
+    @property
+    def full_recipe(self) -> dict[str, Any]:
+        """The recipe with the network's own activation and dropout: what re-creates its module."""
+        own = {k: self.settings[k] for k in ("activation", "dropout") if self.settings[k] is not None}
+        return {**self.recipe, "arguments": {**self.recipe["arguments"], **own}}
+
+
+@dataclass(frozen=True)
+class PlannedShard:
+    """Networks of one architecture that are trained and stored together; ``members`` are their numbers."""
+
+    index: int
+    architecture: str
+    members: tuple[int, ...]
+
+    @property
+    def file(self) -> str:
+        return f"shards/shard-{self.index:05d}.safetensors"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All networks of a zoo, in order, with the shards they go to."""
+
+    members: tuple[PlannedMember, ...]
+    shards: tuple[PlannedShard, ...]
+
+    @property
+    def architectures(self) -> dict[str, PlannedMember]:
+        """The first network of each architecture."""
+        return {shard.architecture: self.members[shard.members[0]] for shard in reversed(self.shards)}
+
+
+def architecture_digest(recipe: Mapping[str, Any], loss: str | None) -> str:
+    """Sixteen digits that name a recipe without activation and dropout, with its loss."""
+    return digest([recipe, loss])[:16]
+
+
+def plan(spec: ZooSpec, facts: Facts) -> Plan:
+    """The networks and shards of a spec. Raises ValueError for a hyper-parameter that a recipe does not take."""
+    members = tuple(
+        _member(spec, facts, recipe, index, place, values) for index, (recipe, place, values) in enumerate(_cells(spec))
+    )
+    ((most, count),) = Counter(member.id for member in members).most_common(1)
+    if count > 1:
+        settings = next(member.settings for member in members if member.id == most)
+        raise ValueError(
+            f"expected different networks, but {count} are the same, seed {settings['seed']} included; "
+            "take seed out of the spec, then each network has its own"
+        )
+    return Plan(members, _shards(members, spec.shard_size))
+
+
+def _shards(members: tuple[PlannedMember, ...], size: int) -> tuple[PlannedShard, ...]:
+    groups: dict[str, list[int]] = {}
+    for index, member in enumerate(members):
+        groups.setdefault(member.architecture, []).append(index)
+    parts = [(name, group[i : i + size]) for name, group in groups.items() for i in range(0, len(group), size)]
+    return tuple(PlannedShard(i, name, tuple(part)) for i, (name, part) in enumerate(parts))
+
+
+def _cells(spec: ZooSpec) -> Iterator[tuple[RecipeSpec, int, dict[str, Any]]]:
+    """(recipe, place within the recipe, the values its grid cell fixes) of every network in order."""
+    for number, recipe in enumerate(spec.recipes):
+        grid = {k: v for k, (section, v) in spec.hyperparameters(recipe).items() if section == "grid"}
+        cells = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+        if spec.members is None:
+            cells = [cell for cell in cells for _ in range(spec.repeats)]
+        else:
+            # The first recipes take one more where the count does not divide.
+            share, rest = divmod(spec.members, len(spec.recipes))
+            cells = cells * (share + (number < rest))
+        yield from ((recipe, place, cell) for place, cell in enumerate(cells))
+
+
+def _member(
+    spec: ZooSpec, facts: Facts, recipe: RecipeSpec, index: int, place: int, cell: dict[str, Any]
+) -> PlannedMember:
+    values = dict(cell)
+    for name, (section, value) in spec.hyperparameters(recipe).items():
+        if section != "grid":
+            values[name] = value if section == "fixed" else draw(value, spec.seed, index, name)
+    values.setdefault("seed", draw({"int": [0, 2**31 - 1]}, spec.seed, index, "seed"))
+    varied = {n: v for n, v in values.items() if n in ("width", "depth", "kernel") or n.startswith(ARGUMENT)}
+    settings = {name: values.get(name, HYPERPARAMETERS[name].default) for name in SETTINGS}
+    settings |= {"seed": values["seed"], "image": _image(recipe, facts, place, values)}
+    settings |= {name: _own(name, recipe, facts, values) for name in ("activation", "dropout")}
+    made = {"factory": recipe.factory, "arguments": _arguments(recipe, facts, varied)}
+    if ":" in recipe.factory:
+        made["input_shape"] = list(facts.data["input_shape"])
+    identity = [made, recipe.loss, settings, spec.epochs, spec.batch_size, facts.data["fingerprint"]]
+    return PlannedMember(digest(identity)[:16], made, recipe.loss, settings, varied)
+
+
+def _takes(recipe: RecipeSpec, facts: Facts, name: str) -> bool:
+    parameters = facts.parameters[recipe.factory]
+    return parameters is None or name in parameters
+
+
+def _refuse(recipe: RecipeSpec, facts: Facts, name: str, value: Any) -> ValueError:
+    takes = ", ".join(facts.parameters[recipe.factory] or ())
+    return ValueError(
+        f"recipe {recipe.factory} has no {name}, but the spec sets {name} {value!r}; it takes {takes}: "
+        f"set {name} under the recipes that have it, or vary another argument as {ARGUMENT}NAME"
+    )
+
+
+def _own(name: str, recipe: RecipeSpec, facts: Facts, values: dict[str, Any]) -> Any:
+    """The network's activation or dropout; None leaves it to the recipe."""
+    value = values.get(name)
+    if value is None or _takes(recipe, facts, name):
+        return value
+    # No dropout is what a network without the argument does anyhow.
+    if name == "dropout" and value == 0:
+        return None
+    raise _refuse(recipe, facts, name, value)
+
+
+def _image(recipe: RecipeSpec, facts: Facts, place: int, values: dict[str, Any]) -> int | None:
+    """The image that an image network fits: as the spec says, else one after another."""
+    size = facts.data["train_size"]
+    image = values.get("image", place % size if recipe.factory == "siren" else None)
+    if image is not None and image >= size:
+        raise ValueError(f"image: expected a number below {size}, the training images of the data, got {image}")
+    return image
+
+
+def _arguments(recipe: RecipeSpec, facts: Facts, varied: dict[str, Any]) -> dict[str, Any]:
+    """The recipe's arguments: the user's, those varied, and the sizes that the data decide."""
+    varied = {name.removeprefix(ARGUMENT): value for name, value in varied.items()}
+    if recipe.factory in LAYER_LISTS and {"width", "depth"} & varied.keys():
+        name, width, depth = LAYER_LISTS[recipe.factory]
+        if name in recipe.arguments:
+            raise ValueError(f"recipe {recipe.factory}: width or depth contradicts its argument {name}; keep one")
+        varied[name] = [varied.pop("width", width)] * varied.pop("depth", depth)
+    for name, value in (recipe.arguments | varied).items():
+        if not _takes(recipe, facts, name):
+            raise _refuse(recipe, facts, name, value)
+    return _sizes(recipe, facts) | recipe.arguments | varied
+
+
+def _sizes(recipe: RecipeSpec, facts: Facts) -> dict[str, Any]:
+    """Arguments of a built-in family that the data decide; a user's own factory knows its sizes."""
+    if ":" in recipe.factory:
+        return {}
+    shape, classes = facts.data["input_shape"], facts.data["num_classes"]
+    known = {"input_shape": list(shape), "inputs": math.prod(shape), "outputs": classes}
+    if recipe.factory == "siren":
+        known = {"inputs": 2, "outputs": shape[0]}
+    return {name: value for name, value in known.items() if _takes(recipe, facts, name)}

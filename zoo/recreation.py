@@ -1,0 +1,55 @@
+"""Making a network again from its row alone."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from zoo.hyperparameters import HYPERPARAMETERS
+from zoo.member import Member
+from zoo.planning import SETTINGS, PlannedMember
+from zoo.training import load_checked, make_job, one_thread
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.sources import Dataset
+
+
+def recreate(member: Member | Mapping[str, Any], data: "Dataset | None" = None) -> "Tensor":
+    """Train the network of one row again: its states ``[T, P]``, bit for bit those in the zoo.
+
+    Args:
+        member: a network, or its row of the table; nothing else of the zoo is read.
+        data: the data it was trained on, if they are at hand; otherwise loaded as the row says.
+
+    Bits agree under the library versions and the instruction set of the row. Raises ValueError for a network of the
+    stacked trainer, whose last bits depend on its shard mates, and when the data are no longer the same.
+
+    >>> import tempfile, zoo
+    >>> spec = zoo.ZooSpec({"source": "digits", "limit": 50}, ("mlp",), members=2, epochs=1, trainer="reference")
+    >>> member = zoo.build(spec, tempfile.mkdtemp(), workers=0, progress=False)[1]
+    >>> bool((zoo.recreate(member.row) == member.trajectory()).all())
+    True
+    """
+    from zoo.population import train
+
+    row = member.row if isinstance(member, Member) else member
+    if row["trainer"] != "reference":
+        raise ValueError(
+            f"expected a network of the reference trainer, got {row['id']}, which the {row['trainer']} trainer made: "
+            "its last bits depend on its shard mates; build its whole zoo again instead"
+        )
+    if data is None:
+        data = load_checked(json.loads(row["data"]), row["data_fingerprint"])
+    job = make_job([_planned(row)], row["train_epochs"], row["batch_size"], row["epochs"])
+    with one_thread():
+        return train(job, data, trainer="reference").states[:, 0]
+
+
+def _planned(row: Mapping[str, Any]) -> PlannedMember:
+    """The network as the plan of its zoo had it."""
+    recipe = json.loads(row["recipe"])
+    names = [*SETTINGS, "seed", "image"]
+    assert set(names) <= HYPERPARAMETERS.keys()
+    # Activation and dropout already stand in the row's recipe.
+    return PlannedMember(row["id"], recipe, row["loss"], {name: row[name] for name in names}, {})

@@ -1,0 +1,294 @@
+"""What a zoo shall contain: a frozen, checked description in YAML."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from graphs.recipe import FAMILIES
+from zoo.digests import digest
+from zoo.distributions import check_bounds, check_distribution
+from zoo.hyperparameters import check_value
+
+TRAINERS = ("auto", "reference", "stacked")
+SECTIONS = ("fixed", "grid", "random")
+
+
+@dataclass(frozen=True)
+class RecipeSpec:
+    """One recipe of a zoo.
+
+    Args:
+        factory: a built-in family (``mlp``, ``cnn``, ``siren``, ...) or one's own ``module:factory``.
+        arguments: its keyword arguments; sizes that the data decide may be left out.
+        loss: one's own ``module:function`` called as ``loss(outputs, targets)``; None takes the family's.
+        fixed, grid, random: hyper-parameters of this recipe alone; they replace those of the spec.
+    """
+
+    factory: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    loss: str | None = None
+    fixed: dict[str, Any] = field(default_factory=dict)
+    grid: dict[str, list[Any]] = field(default_factory=dict)
+    random: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.factory not in FAMILIES and ":" not in str(self.factory):
+            raise ValueError(
+                f"recipe: expected one of {', '.join(FAMILIES)} or one's own module:factory, got {self.factory!r}"
+            )
+        if self.loss is not None and (not isinstance(self.loss, str) or ":" not in self.loss):
+            raise ValueError(f"recipe loss: expected 'module:function' such as my_code:loss, got {self.loss!r}")
+        _check_mapping("recipe arguments", self.arguments)
+        _freeze_sections(self, f"recipe {self.factory}")
+
+
+@dataclass(frozen=True)
+class ZooSpec:
+    """A zoo: which networks, trained how, on what, and which of their states are kept.
+
+    A hyper-parameter is ``fixed`` (one value), in the ``grid`` (a list: every combination is built ``repeats`` times,
+    with other seeds) or ``random`` (``{choice|uniform|loguniform|int: [...]}``; a bare list is a choice). Without a
+    grid, ``members`` says how many networks there are; recipes share them evenly.
+
+    Args:
+        data: ``digits``, a Hugging Face image data set (``hf:ID`` or a folder), or ``{source: ..., **options}``.
+        recipes: the recipes, each a family name or a RecipeSpec written as a mapping.
+        fixed, grid, random: hyper-parameters of every recipe.
+        members: number of networks of a zoo without a grid.
+        repeats: networks for each cell of a grid.
+        epochs: passes over a network's own training set.
+        batch_size: samples a step.
+        keep: epochs whose states are kept, 0 = before training; or ``{every: n}``. None keeps only the last.
+        trainer: ``reference`` (one network at a time), ``stacked`` (many at once) or ``auto``: stacked where it can.
+        seed: from which every network's own seed follows.
+        shard_size: most networks in one shard, the unit of work and of resuming.
+
+    Raises ValueError for anything unknown or contradictory.
+
+    >>> spec = ZooSpec(data="digits", recipes=("mlp",), members=8, random={"lr": {"loguniform": [1e-4, 1e-2]}})
+    >>> spec.count, spec.keep
+    (8, (10,))
+    """
+
+    data: dict[str, Any]
+    recipes: tuple[RecipeSpec, ...]
+    fixed: dict[str, Any] = field(default_factory=dict)
+    grid: dict[str, list[Any]] = field(default_factory=dict)
+    random: dict[str, Any] = field(default_factory=dict)
+    members: int | None = None
+    repeats: int = 1
+    epochs: int = 10
+    batch_size: int = 32
+    keep: tuple[int, ...] | None = None
+    trainer: str = "auto"
+    seed: int = 0
+    shard_size: int = 64
+
+    def __post_init__(self) -> None:
+        _set(self, "data", _source(self.data))
+        _set(self, "recipes", _recipes(self.recipes))
+        _freeze_sections(self, "spec")
+        for name, low in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("shard_size", 1), ("repeats", 1)):
+            _check_int(name, getattr(self, name), low)
+        if self.trainer not in TRAINERS:
+            raise ValueError(f"trainer: expected one of {', '.join(TRAINERS)}, got {self.trainer!r}")
+        _set(self, "keep", _epochs_kept(self.keep, self.epochs))
+        self._check_count()
+        for recipe in self.recipes:
+            _check_together(recipe, self.hyperparameters(recipe))
+
+    def _check_count(self) -> None:
+        grids = bool(self.grid) or any(recipe.grid for recipe in self.recipes)
+        if grids and self.members is not None:
+            raise ValueError(
+                f"members: {self.members} contradicts a grid, which fixes the count; leave members out (repeats "
+                "builds each cell more than once), or move the lists from grid to random"
+            )
+        if not grids and self.members is None:
+            raise ValueError("members: expected a count of networks, got none; give members, or a grid")
+        if not grids and self.repeats != 1:
+            raise ValueError(f"repeats: {self.repeats} is for a grid, and there is none; give members instead")
+        if self.members is not None:
+            _check_int("members", self.members, len(self.recipes))
+
+    def hyperparameters(self, recipe: RecipeSpec) -> dict[str, tuple[str, Any]]:
+        """Each hyper-parameter of a recipe as (section, value): its own where it has one, else the spec's."""
+        merged = {name: (section, value) for section in SECTIONS for name, value in getattr(self, section).items()}
+        own = {name: (section, value) for section in SECTIONS for name, value in getattr(recipe, section).items()}
+        return merged | own
+
+    @property
+    def count(self) -> int:
+        """Number of networks."""
+        if self.members is not None:
+            return self.members
+        total = 0
+        for recipe in self.recipes:
+            cells = 1
+            for section, value in self.hyperparameters(recipe).values():
+                cells *= len(value) if section == "grid" else 1
+            total += cells * self.repeats
+        return total
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the spec's content; writing out a default does not change it."""
+        return digest(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, every field written out."""
+        return _plain(asdict(self))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "ZooSpec":
+        """The spec of plain data, as a YAML file holds it."""
+        return cls(**_check_fields("spec", cls, content, required=("data", "recipes")))
+
+    def to_yaml(self) -> str:
+        """The spec as YAML, every field written out."""
+        import yaml
+
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> "ZooSpec":
+        """Read a YAML file; raises ValueError that names the file."""
+        import yaml
+
+        try:
+            return cls.from_dict(yaml.safe_load(Path(path).read_text()))
+        except OSError as error:
+            raise ValueError(f"expected a spec file, but {path} cannot be read: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is not YAML: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+
+def _set(target: Any, name: str, value: Any) -> None:
+    object.__setattr__(target, name, value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _check_mapping(where: str, value: Any) -> None:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{where}: expected name: value pairs, got {value!r}")
+
+
+def _check_fields(where: str, cls: type, content: Any, required: tuple[str, ...]) -> dict[str, Any]:
+    _check_mapping(where, content)
+    names = [f.name for f in fields(cls)]
+    for name in content:
+        if name not in names:
+            raise ValueError(f"{where}: unknown field {name!r}; expected one of {', '.join(names)}")
+    for name in required:
+        if name not in content:
+            raise ValueError(f"{where}: expected the field {name!r}, got {', '.join(content) or 'nothing'}; add it")
+    return dict(content)
+
+
+def _check_int(name: str, value: Any, low: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise ValueError(f"{name}: expected a whole number >= {low}, got {value!r}")
+
+
+def _source(data: Any) -> dict[str, Any]:
+    data = {"source": str(data)} if isinstance(data, (str, Path)) else data
+    if not isinstance(data, Mapping) or not isinstance(data.get("source"), str):
+        raise ValueError(f"data: expected a source such as digits or {{source: hf:ID, ...}}, got {data!r}")
+    return _plain(data)
+
+
+def _recipes(recipes: Any) -> tuple[RecipeSpec, ...]:
+    if not isinstance(recipes, (list, tuple)) or not recipes:
+        raise ValueError(f"recipes: expected a list of at least one recipe, got {recipes!r}")
+    return tuple(_recipe(recipe) for recipe in recipes)
+
+
+def _recipe(recipe: Any) -> RecipeSpec:
+    if isinstance(recipe, RecipeSpec):
+        return recipe
+    content = {"factory": recipe} if isinstance(recipe, str) else recipe
+    return RecipeSpec(**_check_fields("recipe", RecipeSpec, content, required=("factory",)))
+
+
+def _freeze_sections(target: ZooSpec | RecipeSpec, where: str) -> None:
+    """Check fixed, grid and random, convert their values, and refuse a name that stands in two of them."""
+    for section in SECTIONS:
+        _check_mapping(f"{where}, {section}", getattr(target, section))
+        _set(target, section, {k: _SECTION[section](k, v) for k, v in getattr(target, section).items()})
+    for first, second in (("fixed", "grid"), ("fixed", "random"), ("grid", "random")):
+        for name in getattr(target, first).keys() & getattr(target, second).keys():
+            raise ValueError(f"{where}: {name} stands in both {first} and {second}; keep one of the two")
+
+
+def _grid_values(name: str, values: Any) -> list[Any]:
+    if not isinstance(values, (list, tuple)) or not values:
+        hint = "move it to random" if isinstance(values, Mapping) else "move it to fixed, or write [value]"
+        raise ValueError(f"grid {name}: expected a list of values, got {values!r}; {hint}")
+    checked = [check_value(name, value) for value in values]
+    if any(value in checked[:i] for i, value in enumerate(checked)):
+        raise ValueError(f"grid {name}: expected different values, got {values!r}; use repeats for more seeds")
+    return checked
+
+
+def _random_values(name: str, value: Any) -> dict[str, list[Any]]:
+    distribution = check_distribution(name, value)
+    ((kind, values),) = distribution.items()
+    checked = [check_value(name, v) for v in values]
+    if kind != "choice" and any(isinstance(v, str) for v in checked):
+        raise ValueError(f"random {name}: {kind} is for numbers, got {values!r}; use choice")
+    if kind == "int" and any(not isinstance(v, int) and v != int(v) for v in checked):
+        raise ValueError(f"random {name}: int expects whole numbers, got {values!r}; use uniform")
+    if kind in ("uniform", "loguniform") and all(type(v) is int for v in checked):
+        raise ValueError(f"random {name}: {kind} draws fractions, and {name} is a whole number; use int")
+    check_bounds(name, kind, checked)
+    return {kind: checked}
+
+
+_SECTION = {"fixed": check_value, "grid": _grid_values, "random": _random_values}
+
+
+def _epochs_kept(keep: Any, epochs: int) -> tuple[int, ...]:
+    if keep is None:
+        return (epochs,)
+    if isinstance(keep, str) and keep.startswith("every:"):
+        keep = {"every": int(keep.removeprefix("every:"))}
+    if isinstance(keep, Mapping):
+        if set(keep) != {"every"}:
+            raise ValueError(f"keep: expected a list of epochs or {{every: n}}, got {keep!r}")
+        _check_int("keep every", keep["every"], 1)
+        return tuple(sorted({*range(0, epochs + 1, keep["every"]), epochs}))
+    if not isinstance(keep, (list, tuple)) or not keep:
+        raise ValueError(f"keep: expected a list of epochs or {{every: n}}, got {keep!r}")
+    for epoch in keep:
+        _check_int("keep", epoch, 0)
+    if max(keep) > epochs:
+        raise ValueError(f"keep: epoch {max(keep)} is never reached, training ends after {epochs}; raise epochs")
+    return tuple(sorted(set(keep)))
+
+
+def _options(entry: tuple[str, Any]) -> list[Any]:
+    """The values that one (section, value) can take, or the ends of its range."""
+    section, value = entry
+    return {"fixed": lambda: [value], "grid": lambda: value, "random": lambda: next(iter(value.values()))}[section]()
+
+
+def _check_together(recipe: RecipeSpec, merged: dict[str, tuple[str, Any]]) -> None:
+    """Refuse hyper-parameters of one recipe that contradict each other or its arguments."""
+    for name in merged:
+        argument = name.removeprefix("arguments.")
+        if argument in recipe.arguments:
+            raise ValueError(
+                f"recipe {recipe.factory}: {argument} stands both in its arguments and among the hyper-parameters; "
+                "keep one of the two"
+            )
+    optimisers = _options(merged.get("optimiser", ("fixed", "adam")))
+    if "momentum" in merged and "sgd" not in optimisers:
+        raise ValueError(f"recipe {recipe.factory}: momentum is for sgd, got the optimiser {', '.join(optimisers)}")

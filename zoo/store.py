@@ -1,0 +1,228 @@
+"""A zoo on disk, opened for reading."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from zoo.manifest import NAME, Manifest
+from zoo.member import Member
+from zoo.planning import plan
+from zoo.shards import Shard
+from zoo.spec import ZooSpec
+from zoo.splits import FRACTIONS, check_fractions, split_of
+from zoo.table import make_table
+from zoo.topologies import read_topology
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+    from torch.utils.data import DataLoader
+
+    from graphs import Topology
+
+STATES = ("all", "final")
+OPEN_SHARDS = 256
+
+
+class Store:
+    """The files of one zoo; shards are mapped when first touched, and only so many stay open.
+
+    Args:
+        root: the folder of the zoo, complete or still being built.
+
+    Raises ValueError when the folder holds no zoo.
+    """
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+        if not (self.root / NAME).is_file():
+            raise ValueError(
+                f"expected a zoo in {self.root}, but it has no {NAME}; give the folder that `zoo build SPEC OUT` filled"
+            )
+        self.manifest = Manifest.read(self.root)
+        self._columns: dict[str, list[Any]] = {}
+        self._shards: OrderedDict[int, Shard] = OrderedDict()
+        self._recipes: dict[str, dict[str, Any]] = {}
+        self._topologies: dict[str, Topology] = {}
+
+    @cached_property
+    def spec(self) -> ZooSpec:
+        return ZooSpec.from_yaml(self.root / "spec.yaml")
+
+    @cached_property
+    def table(self) -> "pa.Table":
+        """The rows of all networks that are safely there."""
+        import pyarrow as pa
+
+        record, path = self.manifest.files.get("table.arrow"), self.root / "table.arrow"
+        # Opening is to be instant, so `zoo verify` alone reads the whole table for its checksum.
+        if record is None or not path.is_file() or path.stat().st_size != record["bytes"]:
+            shards = {index: self.shard(index) for index in self.manifest.shards}
+            return make_table(self.spec, self.manifest.header, plan(self.spec, self.manifest.facts), shards)
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+    def row(self, number: int) -> dict[str, Any]:
+        """One row of the table."""
+        return self.table.slice(number, 1).to_pylist()[0]
+
+    def column(self, name: str) -> list[Any]:
+        """One column of the table; raises ValueError that lists them when there is no such one."""
+        if name not in self._columns:
+            if name not in self.table.column_names:
+                raise ValueError(f"unknown column {name!r}; expected one of {', '.join(self.table.column_names)}")
+            self._columns[name] = self.table[name].to_pylist()
+        return self._columns[name]
+
+    def shard(self, index: int) -> Shard:
+        """One shard, mapped."""
+        if index in self._shards:
+            self._shards.move_to_end(index)
+            return self._shards[index]
+        if index not in self.manifest.shards:
+            raise ValueError(
+                f"{self.root}: the manifest has no readable line for shard {index}; `zoo build` with the same spec "
+                "trains it again"
+            )
+        self._shards[index] = Shard.open(self.root / self.manifest.shards[index]["file"])
+        if len(self._shards) > OPEN_SHARDS:
+            self._shards.popitem(last=False)
+        return self._shards[index]
+
+    def recipe(self, text: str) -> dict[str, Any]:
+        """A recipe of the table, parsed."""
+        if text not in self._recipes:
+            self._recipes[text] = json.loads(text)
+        return self._recipes[text]
+
+    def topology(self, text: str) -> "Topology":
+        """The topology of a recipe of the table."""
+        if text not in self._topologies:
+            self._topologies[text] = read_topology(self.root, self.recipe(text))
+        return self._topologies[text]
+
+    def __reduce__(self) -> tuple[type, tuple[Path]]:
+        # Another process maps the files itself.
+        return Store, (self.root,)
+
+
+class Zoo(Sequence[Member]):
+    """The networks of a zoo, or some of them: ``filter`` and ``split`` give smaller zoos of the same files.
+
+    >>> import tempfile, zoo
+    >>> spec = zoo.ZooSpec({"source": "digits", "limit": 50}, ("mlp",), grid={"lr": [1e-3, 1e-2]}, repeats=2, epochs=1)
+    >>> z = zoo.build(spec, tempfile.mkdtemp(), workers=0, progress=False)
+    >>> len(z), len(z.filter(lr=1e-2)), z.filter(lr=1e-2)[0].row["lr"]
+    (4, 2, 0.01)
+    """
+
+    def __init__(self, store: Store, numbers: Sequence[int]):
+        self.store = store
+        self.numbers = list(numbers)
+
+    @property
+    def root(self) -> Path:
+        return self.store.root
+
+    @property
+    def spec(self) -> ZooSpec:
+        return self.store.spec
+
+    @cached_property
+    def table(self) -> "pa.Table":
+        """One row a network, in the order of this zoo."""
+        import pyarrow as pa
+
+        return self.store.table.take(pa.array(self.numbers, pa.int64()))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Member: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Zoo": ...
+
+    def __getitem__(self, index: int | slice) -> "Member | Zoo":
+        """A network, or a smaller zoo for a slice."""
+        if isinstance(index, slice):
+            return Zoo(self.store, self.numbers[index])
+        return Member(self.store, self.numbers[index])
+
+    def __iter__(self) -> Iterator[Member]:
+        return (Member(self.store, number) for number in self.numbers)
+
+    def find(self, member_id: str) -> Member:
+        """The network with this id, or with an id that alone begins so."""
+        found = [n for n, i in zip(self.numbers, self._column("id"), strict=True) if i.startswith(member_id)]
+        if len(found) != 1:
+            raise ValueError(
+                f"expected the id of one network, got {member_id!r}, which {len(found)} of {len(self)} have; "
+                "the column id of the table lists them"
+            )
+        return Member(self.store, found[0])
+
+    def filter(self, predicate: Callable[[dict[str, Any]], bool] | None = None, **equal: Any) -> "Zoo":
+        """The networks whose row satisfies ``predicate`` and whose columns equal the given values.
+
+        A list, tuple or set stands for any of its values: ``z.filter(status="ok", activation=["relu", "gelu"])``.
+        Raises ValueError for an unknown column.
+        """
+        keep = [True] * len(self)
+        for name, wanted in equal.items():
+            values = set(wanted) if isinstance(wanted, (list, tuple, set, frozenset)) else {wanted}
+            keep = [k and value in values for k, value in zip(keep, self._column(name), strict=True)]
+        if predicate is not None:
+            keep = [k and predicate(row) for k, row in zip(keep, self.table.to_pylist(), strict=True)]
+        return Zoo(self.store, [n for n, k in zip(self.numbers, keep, strict=True) if k])
+
+    def split(self, name: str, fractions: Mapping[str, float] = FRACTIONS) -> "Zoo":
+        """The networks of one split, by a hash of their ids: all states of a network together, the same in every zoo.
+
+        Raises ValueError for an unknown split.
+        """
+        check_fractions(fractions)
+        if name not in fractions:
+            raise ValueError(f"expected one of the splits {', '.join(fractions)}, got {name!r}")
+        places = zip(self.numbers, self._column("id"), strict=True)
+        return Zoo(self.store, [n for n, member_id in places if split_of(member_id, fractions) == name])
+
+    def samples(self, states: str = "all") -> list[tuple[int, int]]:
+        """(network, state) numbers of all kept states, or of the last one of each network."""
+        if states not in STATES:
+            raise ValueError(f"states: expected one of {', '.join(STATES)}, got {states!r}")
+        counts = [len(epochs) for epochs in self._column("epochs")]
+        return [(i, t) for i, n in enumerate(counts) for t in range(0 if states == "all" else n - 1, n)]
+
+    def loader(
+        self,
+        batch_size: int = 32,
+        states: str = "all",
+        target: str | Sequence[str] = "test_accuracy",
+        shuffle: bool = False,
+        generator: "torch.Generator | None" = None,
+        workers: int = 0,
+    ) -> "DataLoader[Any]":
+        """Batches ``(GraphBatch, targets)``; see ``zoo.loading.make_loader``."""
+        from zoo.loading import make_loader
+
+        return make_loader(self, batch_size, states, target, shuffle, generator, workers)
+
+    def _column(self, name: str) -> list[Any]:
+        column = self.store.column(name)
+        return [column[number] for number in self.numbers]
+
+    def __repr__(self) -> str:
+        return f"Zoo({str(self.root)!r}, {len(self)} networks)"
+
+
+def open_zoo(root: str | Path) -> Zoo:
+    """Open the zoo in a folder; one that is still being built has the networks that are safe so far.
+
+    Raises ValueError when the folder holds no zoo.
+    """
+    store = Store(root)
+    return Zoo(store, range(store.table.num_rows))
