@@ -61,7 +61,7 @@ class Locator:
         built = []
         for parts in itertools.product(*split):
             first = np.sum([start for start, _ in parts], axis=0) if parts else np.zeros(4, dtype=np.int64)
-            axes = [BoxAxis(n, *steps[:3]) for _, box in parts for n, steps in box]
+            axes = [BoxAxis(n, *steps[:3]) for _, box in parts for n, steps in box] + _kernel(use, entry)
             kind = _kind(use.kind, source is not None, any(a.is_tap for a in axes))
             place = (entry.offset + int(first[0]), int(first[2]), int(first[1]))
             built.append(ParameterBlock(use.parameter, kind, source, target, *place, _sorted(axes), flat))
@@ -95,7 +95,8 @@ class Locator:
                 if taps is not None:
                     flat = True
                     self._add(dims, d, taps, "tap", axis)
-        return [dim for dim, n in zip(dims, shape, strict=True) if n > 1], flat
+        kernel = 2 if use.kind == "conv" else len(shape)
+        return [dim for dim, n in zip(dims[:kernel], shape, strict=False) if n > 1], flat
 
     def _ends(self, use: Use, axis: Axis, source: int | None, target: int | None) -> list[tuple[str, int | None]]:
         """Where an axis stands: read at the source, written at the target, or both (a depthwise kernel)."""
@@ -164,6 +165,14 @@ class Locator:
         if not np.array_equal(np.broadcast_to(total + corner, values.shape), values):
             raise LostAxis(axis)
         setattr(dims[dim], part, getattr(dims[dim], part) + corner.reshape(-1))
+
+
+def _kernel(use: Use, entry: Entry) -> list[BoxAxis]:
+    """The kernel positions of a convolution, sides of length 1 included: a row is no column. None for 1x1."""
+    sides = entry.shape[2:] if use.kind == "conv" else ()
+    if all(n == 1 for n in sides):
+        return []
+    return [BoxAxis(n, int(np.prod(sides[d + 1 :])), 0, 0) for d, n in enumerate(sides)]
 
 
 def _kind(kind: str, edge: bool, taps: bool) -> str:

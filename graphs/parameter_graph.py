@@ -59,8 +59,10 @@ class ParameterGraph:
 
     def values(self, block: ParameterBlock) -> Tensor:
         """The elements of one block ``[edges or nodes, taps]``, in the order of its axes."""
-        view = self.flat().as_strided([a.size for a in block.axes], [a.stride for a in block.axes], block.offset)
-        return view.reshape(block.num_edges, -1)
+        flat = self.flat()  # perhaps a row of a larger storage
+        strides = [a.stride * flat.stride(0) for a in block.axes]
+        first = flat.storage_offset() + block.offset * flat.stride(0)
+        return flat.as_strided([a.size for a in block.axes], strides, first).reshape(block.num_edges, -1)
 
     def apply(self, symmetry: Symmetry) -> ParameterGraph:
         """The same function with other weights. Raises ValueError for a symmetry of another topology.

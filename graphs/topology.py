@@ -214,6 +214,9 @@ class Topology:
                 f"expected a topology of format {FORMAT}, got {data.get('format')!r}; trace the module anew"
             )
         parts = {name: tuple(_read(name, row) for row in data[name]) for name in _PARTS}
+        missing = {*_PARTS, "layout", "site_paths", "site_calls", "pinned", "digest"} - data.keys()
+        if missing:
+            raise ValueError(f"this is no whole topology, {sorted(missing)} are missing; trace the module anew")
         calls = tuple(c and (c[0], tuple(c[1])) for c in data["site_calls"])
         rest = {"site_paths": tuple(data["site_paths"]), "site_calls": calls, "pinned": data["pinned"]}
         topology = cls(**parts, layout=Layout.from_json(data["layout"]), **rest)

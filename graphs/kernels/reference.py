@@ -52,7 +52,8 @@ def gather_message_reduce(
     """
     if x.shape[0] != table.num_nodes:
         raise ValueError(f"expected node states of shape [{table.num_nodes}, F], got {tuple(x.shape)}")
-    return segment_reduce(message(x[table.source()], x[table.target()], e), table, reduce)
+    source, target = x.index_select(0, table.source()), x.index_select(0, table.target())
+    return segment_reduce(message(source, target, e), table, reduce)
 
 
 def _sum(src: Tensor, table: BlockTable) -> Tensor:
@@ -65,8 +66,9 @@ def _mean(src: Tensor, table: BlockTable) -> Tensor:
 
 def _extreme(src: Tensor, table: BlockTable, kind: str) -> Tensor:
     index = table.target()[:, None].expand_as(src)
-    zero = src.new_zeros(table.num_nodes, src.shape[1])
-    return zero.scatter_reduce(0, index, src, kind, include_self=False)
+    # Not zeros: an edge value of 0 would tie with them, and lose half its gradient.
+    least = src.new_full((table.num_nodes, src.shape[1]), -torch.inf if kind == "amax" else torch.inf)
+    return torch.where(table.degree[:, None] > 0, least.scatter_reduce(0, index, src, kind), 0)
 
 
 def _std(src: Tensor, table: BlockTable) -> Tensor:

@@ -145,6 +145,14 @@ def test_kinds_directions_and_activations_of_a_cnn() -> None:
     assert not blocks["0.weight"].flat
 
 
+def test_a_row_kernel_is_no_column_kernel() -> None:
+    def taps(kernel: tuple[int, int]) -> tuple[int, ...]:
+        topology = graphs.trace(nn.Conv2d(2, 3, kernel), torch.zeros(1, 2, 4, 4))
+        return next(b.taps for b in topology.blocks if b.kind == "conv")
+
+    assert [taps(k) for k in [(1, 3), (3, 1), (1, 1)]] == [(1, 3), (3, 1), ()]
+
+
 def test_edges_carry_the_right_weights() -> None:
     """Edge values of a flattened CHW map, read off the graph, are the weight matrix seen as [out, channel, place]."""
     net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
@@ -206,5 +214,7 @@ def test_damaged_json_is_refused() -> None:
     topology = graphs.trace(nn.Linear(2, 3), torch.zeros(1, 2))
     with pytest.raises(ValueError, match="damaged"):
         Topology.from_json(topology.to_json().replace('"size": 3', '"size": 4', 1))
+    with pytest.raises(ValueError, match=r"\['site_calls'\] are missing"):
+        Topology.from_json(topology.to_json().replace('"site_calls"', '"other"', 1))
     with pytest.raises(ValueError, match="format 1"):
         Topology.from_json(topology.to_json().replace('"format": 1', '"format": 99'))

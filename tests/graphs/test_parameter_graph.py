@@ -47,6 +47,17 @@ def test_half_precision_ties_and_odd_strides_return_bit_for_bit() -> None:
         assert again[name].dtype == torch.bfloat16
 
 
+def test_rows_of_a_store_are_views(net: nn.Module) -> None:
+    """A flat vector inside a larger storage, rows or columns, is read where it lies."""
+    topology = graphs.trace(net, torch.zeros(2, 3))
+    table = torch.randn(3, topology.num_parameters)
+    for flat in (table[1], table.T.contiguous().T[1]):
+        graph = topology.bind_flat(flat)
+        for block in topology.blocks:
+            entry = topology.entries[block.parameter]
+            assert torch.equal(graph.values(block).reshape(-1), flat[entry.offset : entry.offset + entry.numel])
+
+
 def test_weights_of_another_architecture_are_refused(net: nn.Module) -> None:
     topology = graphs.trace(net, torch.zeros(2, 3))
     with pytest.raises(ValueError, match=r"missing entries \['0.bias'"):

@@ -50,6 +50,16 @@ def test_gradients(table: BlockTable, name: str) -> None:
     assert torch.autograd.gradcheck(lambda s: segment_reduce(s, table, (name,))[0], src)
 
 
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_an_extreme_of_zero_keeps_its_gradient(table: BlockTable, name: str) -> None:
+    src = torch.zeros(6, 1, requires_grad=True)
+    with torch.no_grad():
+        src[:, 0] += torch.tensor([0.0, 1, 1, 0, 1, 1]) * (-1 if name == "max" else 1)
+    segment_reduce(src, table, (name,))[0].sum().backward()
+    assert src.grad is not None
+    assert src.grad[:, 0].tolist() == [1, 0, 0, 1, 0, 0]
+
+
 def test_message(table: BlockTable) -> None:
     x, e = torch.randn(5, 2), torch.randn(6, 2)
     (out,) = gather_message_reduce(x, e, table, lambda source, target, edge: source * edge + target)

@@ -1,0 +1,69 @@
+"""The command ``metanets``: train, eval, predict, list."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from metanets.runs import EvalRun, PredictRun, TrainRun
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. Errors of the caller are one line on standard error."""
+    given = _parser().parse_args(sys.argv[1:] if arguments is None else list(arguments))
+    try:
+        _COMMANDS[given.command](given[given.command])
+    except KeyboardInterrupt:
+        print("\nmetanets: stopped; a training run goes on from its last checkpoint with --resume", file=sys.stderr)
+        return 130
+    except (ValueError, ImportError, FileNotFoundError) as error:
+        print(f"metanets: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> Any:
+    from jsonargparse import ArgumentParser
+
+    from metanets.options import parser_of, summary
+
+    parser = ArgumentParser(prog="metanets", description="Networks that read the weights of other networks.")
+    verbs = parser.add_subcommands(dest="command")
+    for name, run in {"train": TrainRun, "eval": EvalRun, "predict": PredictRun}.items():
+        verbs.add_subcommand(name, parser_of(run), help=summary(run))
+    listing = ArgumentParser(description="List the models.")
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    verbs.add_subcommand("list", listing, help="List the models.")
+    return parser
+
+
+def _configured(run: type, command: str) -> Callable[[Any], None]:
+    def call(given: Any) -> None:
+        config = run(**{k: v for k, v in given.as_dict().items() if k != "config"})
+        from metanets.tasks import commands
+
+        getattr(commands, command)(config)
+
+    return call
+
+
+def _list(given: Any) -> None:
+    import json
+
+    from metanets.registry import list_models
+
+    names = list(list_models())
+    print(json.dumps(names) if given.json else "\n".join(names))
+
+
+_COMMANDS: dict[str, Callable[[Any], None]] = {
+    "train": _configured(TrainRun, "train"),
+    "eval": _configured(EvalRun, "evaluate"),
+    "predict": _configured(PredictRun, "predict"),
+    "list": _list,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,317 @@
+"""The one training loop: AdamW under warm-up and cosine, with exact resuming and early stopping.
+
+``fit`` knows neither zoos nor run configurations: a model, a task, batches.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from metanets import checkpointing, randomness
+from metanets.callbacks import Callback
+from metanets.devices import autocast, move
+from metanets.optimiser import adamw
+from metanets.progress import Bar
+from metanets.schedule import Budget, warmup_cosine
+
+
+class Task(Protocol):
+    """What to learn: a loss for a batch and figures for a loader.
+
+    ``monitor`` names the figure that early stopping watches, with a minus sign in front where less is better.
+    """
+
+    monitor: str
+
+    def step(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
+        """``{"loss": scalar}`` with further scalars to log."""
+        ...
+
+    def evaluate(self, model: nn.Module, loader: Iterable[Any]) -> dict[str, float]:
+        """Figures over all batches of ``loader``, without gradients."""
+        ...
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or gradient was NaN or infinite; the weights of the model are those before that step."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How ``fit`` trains; see there."""
+
+    lr: float = 1e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.05
+    clip: float | None = 1.0
+    precision: str = "fp32"
+    evaluations: int = 20
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16"):
+            raise ValueError(f"unknown precision {self.precision!r}; choose from fp32, bf16")
+        if not self.lr > 0 or self.weight_decay < 0:
+            raise ValueError(f"expected lr > 0 and weight_decay >= 0, got {self.lr} and {self.weight_decay}")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup is the part of the run it takes: expected 0 <= warmup < 1, got {self.warmup}")
+        if self.evaluations < 1 or (self.patience is not None and self.patience < 1):
+            raise ValueError(f"expected evaluations and patience >= 1, got {self.evaluations} and {self.patience}")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"expected clip > 0 (the largest gradient norm) or None, got {self.clip}")
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a run ended.
+
+    Args:
+        steps: optimiser steps taken.
+        seconds: wall-clock time, earlier parts of a resumed run included.
+        stopped: "budget" or "early stopping".
+        metrics: the task's figures of the weights the model now has; empty without a val_loader.
+        best_step: the step those weights are of.
+    """
+
+    steps: int
+    seconds: float
+    stopped: str
+    metrics: dict[str, float]
+    best_step: int
+
+
+@dataclass
+class _Progress:
+    """All of a run that is neither a weight nor an optimiser moment."""
+
+    step: int = 0
+    seconds: float = 0.0
+    evaluated: int = 0
+    best_step: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+    since_best: int = 0
+
+
+def fit(
+    model: nn.Module,
+    task: Task,
+    train_loader: Iterable[Any],
+    val_loader: Iterable[Any] | None = None,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    lr: float = 1e-3,
+    weight_decay: float = 1e-2,
+    warmup: float = 0.05,
+    clip: float | None = 1.0,
+    precision: str = "fp32",
+    evaluations: int = 20,
+    patience: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: str | Path | None = None,
+    checkpoint_minutes: float = 5.0,
+    resume: bool = False,
+    progress: bool = True,
+) -> FitResult:
+    """Train ``model`` in place, where it lies, and leave it with the weights that did best on ``val_loader``.
+
+    Args:
+        train_loader: batches, looped over until the budget is spent. One that has ``state_dict`` and
+            ``load_state_dict`` (as GraphLoader) is resumed at its place; any other is replayed up to it, which is
+            exact when its order does not hang on global random numbers.
+        val_loader: batches the task evaluates; without it the last weights are kept.
+        steps, minutes: length of the run; at least one. The learning rate reaches 0 at its end.
+        lr, weight_decay: of AdamW; vectors (biases, norms) are not decayed.
+        warmup: part of the run over which the learning rate rises from 0.
+        clip: largest gradient norm, or None.
+        precision: "fp32", or "bf16" for autocast (weights and moments stay float32).
+        evaluations: how often ``val_loader`` is evaluated, evenly over the run.
+        patience: stop after so many evaluations without a better ``task.monitor``.
+        callbacks: functions of a record, see metanets.callbacks.
+        checkpoint: folder that gets a checkpoint every ``checkpoint_minutes`` and at the end.
+        resume: go on from the checkpoint in that folder (from the start where there is none yet). With a budget in
+            steps the final weights are bit for bit those of an uninterrupted run.
+
+    Raises NonFiniteError naming the step at which a loss or gradient is not finite, and ValueError for settings out
+    of range, an empty loader, or a checkpoint of another model or of other settings.
+    """
+    budget = Budget(steps, minutes)
+    settings = FitSettings(lr, weight_decay, warmup, clip, precision, evaluations, patience)
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs checkpoint=FOLDER, the folder the interrupted run wrote to")
+    run = _Run(model, task, settings, budget, Path(checkpoint) if checkpoint is not None else None, callbacks)
+    if resume:
+        run.resume(train_loader)
+    return run.go(train_loader, val_loader, 60 * checkpoint_minutes, progress)
+
+
+class _Run:
+    def __init__(
+        self, model: nn.Module, task: Task, settings: FitSettings, budget: Budget, folder: Path | None,
+        callbacks: Sequence[Callback],
+    ) -> None:  # fmt: skip
+        self.model, self.task, self.settings, self.budget = model, task, settings, budget
+        self.folder, self.callbacks = folder, callbacks
+        self.optimiser = adamw(model, settings.lr, settings.weight_decay)
+        self.device = next(model.parameters()).device
+        self.progress = _Progress()
+        self.best_weights: dict[str, Tensor] | None = None
+        self.skip = 0
+
+    def go(self, train: Iterable[Any], val: Iterable[Any] | None, every: float, shown: bool) -> FitResult:
+        state = self.progress
+        batches = _endless(train, self.skip)
+        begun = time.monotonic() - state.seconds
+        saved = logged = state.seconds
+        losses: list[float] = []
+        self._tell("start")
+        self.model.train()
+        with Bar(self.budget, state.step, state.seconds, shown) as bar:
+            while self._unfinished():
+                losses.append(self._update(next(batches)))
+                state.step, state.seconds = state.step + 1, time.monotonic() - begun
+                if len(losses) == 10 or not self._unfinished():
+                    speed = len(losses) / max(1e-9, state.seconds - logged)
+                    mean, logged = sum(losses) / len(losses), state.seconds
+                    self._tell("train", loss=mean, lr=self._rate(), steps_per_second=speed)
+                    bar.show(state.step, state.seconds, mean, speed)
+                    losses = []
+                if val is not None and self._evaluation_due():
+                    self._evaluate(val)
+                    state.seconds = logged = time.monotonic() - begun
+                if self.folder is not None and state.seconds - saved >= every:
+                    self._save(train)
+                    saved = state.seconds
+        if self.folder is not None:
+            self._save(train)
+        return self._end()
+
+    def _fraction(self) -> float:
+        return self.budget.fraction(self.progress.step, self.progress.seconds)
+
+    def _stopped(self) -> bool:
+        return self.settings.patience is not None and self.progress.since_best >= self.settings.patience
+
+    def _unfinished(self) -> bool:
+        return self._fraction() < 1.0 and not self._stopped()
+
+    def _rate(self) -> float:
+        return self.settings.lr * warmup_cosine(self._fraction(), self.settings.warmup)
+
+    def _update(self, batch: Any) -> float:
+        rate = self._rate()
+        # The first step of a warm-up would otherwise be taken at rate 0.
+        rate = rate if self.progress.step else max(rate, 1e-3 * self.settings.lr)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        with autocast(self.device, self.settings.precision):
+            loss = self.task.step(self.model, move(batch, self.device))["loss"]
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or math.inf)
+        self._check("loss", float(loss.detach()))
+        self._check("norm of the gradient", float(norm))
+        self.optimiser.step()
+        return float(loss.detach())
+
+    def _check(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise NonFiniteError(
+                f"the {what} became {value} at step {self.progress.step + 1}; that step was not taken. Lower lr (now "
+                f"{self.settings.lr:g}), set clip (now {self.settings.clip}), or leave out networks whose weights are "
+                "not finite; resume=True goes on from the last checkpoint"
+            )
+
+    def _evaluation_due(self) -> bool:
+        due = math.floor(self._fraction() * self.settings.evaluations + 1e-9)
+        if due <= self.progress.evaluated:
+            return False
+        self.progress.evaluated = due
+        return True
+
+    def _evaluate(self, val: Iterable[Any]) -> None:
+        self.model.eval()
+        metrics = self.task.evaluate(self.model, (move(batch, self.device) for batch in val))
+        self.model.train()
+        score = _score(metrics, self.task.monitor)
+        state = self.progress
+        if not state.best or score > _score(state.best, self.task.monitor):
+            state.best, state.best_step, state.since_best = metrics, state.step, 0
+            self.best_weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        else:
+            state.since_best += 1
+        self._tell("val", **metrics)
+
+    def _save(self, train: Iterable[Any]) -> None:
+        assert self.folder is not None
+        place = train.state_dict() if hasattr(train, "state_dict") else None  # pyright: ignore[reportAttributeAccessIssue]
+        facts = {"progress": vars(self.progress), "settings": vars(self.settings), "loader": place}
+        checkpointing.save(self.folder, self.model, self.optimiser, facts, randomness.capture(), self.best_weights)
+
+    def resume(self, train: Iterable[Any]) -> None:
+        if self.folder is None or not (self.folder / checkpointing.NAME).exists():
+            return
+        parts, facts = checkpointing.load(self.folder)
+        _check_settings(facts["settings"], vars(self.settings), self.folder)
+        checkpointing.restore_model(self.model, parts["model"], self.folder)
+        checkpointing.restore_optimiser(self.optimiser, parts["optimiser"])
+        randomness.restore(parts["random"])
+        self.best_weights = {name: t.to(self.device) for name, t in parts["best"].items()} or None
+        self.progress = _Progress(**facts["progress"])
+        if facts["loader"] is not None and hasattr(train, "load_state_dict"):
+            train.load_state_dict(facts["loader"])  # pyright: ignore[reportAttributeAccessIssue]
+        else:
+            self.skip = self.progress.step
+
+    def _end(self) -> FitResult:
+        state = self.progress
+        if self.best_weights is not None:
+            self.model.load_state_dict(self.best_weights)
+        self.model.eval()
+        reason = "early stopping" if self._stopped() else "budget"
+        best_step = state.best_step if self.best_weights is not None else state.step
+        self._tell("end", stopped=reason, best_step=best_step, **state.best)
+        return FitResult(state.step, state.seconds, reason, dict(state.best), best_step)
+
+    def _tell(self, event: str, **figures: Any) -> None:
+        for callback in self.callbacks:
+            callback({"event": event, "step": self.progress.step, "seconds": self.progress.seconds, **figures})
+
+
+def _endless(loader: Iterable[Any], skip: int) -> Iterator[Any]:
+    """The batches of loop after loop over ``loader``, from the one numbered ``skip``."""
+    number, empty = 0, 0
+    while True:
+        before = number
+        for batch in loader:
+            number += 1
+            if number > skip:
+                yield batch
+        # A loader resumed at the very end of an epoch gives one empty loop.
+        empty = empty + 1 if number == before else 0
+        if empty == 2:
+            raise ValueError("train_loader gave no batch; it is empty, or an iterator that is used up: give a list")
+
+
+def _score(metrics: dict[str, float], monitor: str) -> float:
+    name = monitor.removeprefix("-")
+    if name not in metrics:
+        raise ValueError(f"the task monitors {name!r}, which its evaluate does not give; it gives {sorted(metrics)}")
+    value = -metrics[name] if monitor.startswith("-") else metrics[name]
+    return -math.inf if math.isnan(value) else value
+
+
+def _check_settings(saved: dict[str, Any], given: dict[str, Any], folder: Path) -> None:
+    other = [f"{name} was {saved.get(name)}, is {value}" for name, value in given.items() if saved.get(name) != value]
+    if other:
+        raise ValueError(
+            f"the checkpoint in {folder} was written with other settings ({'; '.join(other)}); "
+            "resume with the same ones, or start in an empty folder"
+        )

@@ -1,0 +1,91 @@
+"""The states of a zoo as samples: parameter graphs with the test accuracies they reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from metanets.loading import Sample
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The usable states of one split of a zoo.
+
+    Args:
+        samples: one a state.
+        networks: how many networks they are of.
+        dropped: states left out because a weight or the accuracy is not finite (the network diverged).
+    """
+
+    samples: list[Sample]
+    networks: int
+    dropped: int
+
+    def __str__(self) -> str:
+        note = f", {self.dropped} states of diverged networks left out" if self.dropped else ""
+        return f"{len(self.samples)} states of {self.networks} networks{note}"
+
+
+def read_split(zoo: Any, split: str, states: str = "all", metric: str = "test_accuracy") -> Samples:
+    """The states of the networks of ``split`` ("train", "val", "test", or "all" for every network), kept in memory.
+
+    Args:
+        zoo: an open zoo, or the path of one.
+        states: "all", or "final" for the last state of each network alone.
+        metric: which metric of the members is the target.
+    """
+    zoo = open_zoo(zoo)
+    if states not in ("all", "final"):
+        raise ValueError(f"unknown states {states!r}; choose from all, final")
+    if split not in ("train", "val", "test", "all"):
+        raise ValueError(f"unknown split {split!r}; choose from train, val, test, all")
+    members = zoo if split == "all" else zoo.split(split)
+    samples: list[Sample] = []
+    networks = dropped = 0
+    for index in range(len(members)):
+        own, lost = _states(members[index], states, metric)
+        samples += own
+        networks, dropped = networks + bool(own), dropped + lost
+    if not samples:
+        raise ValueError(
+            f"the split {split!r} of this zoo holds no usable state ({len(members)} networks, {dropped} diverged "
+            "states); build a larger zoo or name another split"
+        )
+    return Samples(samples, networks, dropped)
+
+
+def open_zoo(zoo: Any) -> Any:
+    """An open zoo as it is; a path opened."""
+    if not isinstance(zoo, str | Path):
+        return zoo
+    from zoo import open as open_folder
+
+    return open_folder(zoo)
+
+
+def shuffle_targets(samples: Sequence[Sample], seed: int) -> list[Sample]:
+    """The samples with their targets dealt out at random: the control, on which nothing can be learned."""
+    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed)).tolist()
+    return [replace(sample, target=samples[other].target) for sample, other in zip(samples, order, strict=True)]
+
+
+def _states(member: Any, states: str, metric: str) -> tuple[list[Sample], int]:
+    if metric not in member.metrics:
+        raise ValueError(f"the zoo keeps no {metric!r} of its networks; it keeps {sorted(member.metrics)}")
+    targets = numpy.asarray(member.metrics[metric], dtype=float)
+    finite = torch.isfinite(member.trajectory()).all(dim=1).numpy() & numpy.isfinite(targets)
+    last = len(targets) - 1
+    wanted = [last] if states == "final" else list(range(last + 1))
+    name = member.row.get("id", "")
+    samples = [
+        Sample(member.graph(step=step), float(targets[step]), final=step == last, name=f"{name}@{step}")
+        for step in wanted
+        if finite[step]
+    ]
+    return samples, len(wanted) - len(samples)
