@@ -4,11 +4,54 @@ Shapes used throughout: B graphs (or a batch), N nodes, E edges, F features, K t
 R rows of a block table, T time.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from graphs.batching import GraphBatch, collate
+    from graphs.kernels import BlockTable
+    from graphs.layout import Layout, flat_layout
+    from graphs.parameter_graph import ParameterGraph
+    from graphs.recipe import Recipe
+    from graphs.symmetries import Certificate, Symmetry, certify
+    from graphs.topology import (
+        ACTIVATIONS,
+        EDGE_KINDS,
+        KINDS,
+        NODE_KINDS,
+        NeuronGroup,
+        ParameterBlock,
+        Relation,
+        Site,
+        Topology,
+    )
+    from graphs.tracing import UntraceableError, trace
+
+__all__ = [
+    "ACTIVATIONS",
+    "BlockTable",
+    "Certificate",
+    "EDGE_KINDS",
+    "GraphBatch",
+    "KINDS",
+    "Layout",
+    "NODE_KINDS",
+    "NeuronGroup",
+    "ParameterBlock",
+    "ParameterGraph",
+    "Recipe",
+    "Relation",
+    "Site",
+    "Symmetry",
+    "Topology",
+    "UntraceableError",
+    "certify",
+    "collate",
+    "flat_layout",
+    "trace",
+]
+
+# Public name -> submodule; imported on first use.
 _EXPORTS = {
     "ACTIVATIONS": "graphs.topology",
     "BlockTable": "graphs.kernels",
@@ -32,7 +75,6 @@ _EXPORTS = {
     "flat_layout": "graphs.layout",
     "trace": "graphs.tracing",
 }
-__all__ = sorted(_EXPORTS)
 
 
 def __getattr__(name: str) -> Any:
@@ -42,4 +84,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(__all__)

@@ -111,6 +111,7 @@ class Recorder(TorchDispatchMode):
         self.storages = Storages()
         self.rules = rules.load()
         self.path: list[str] = []
+        self.running = ""
         self.read_ids: list[Tensor] = []
         self.null = int(self.classes.new(1))
         self.classes.pin(torch.tensor([self.null]))
@@ -186,9 +187,10 @@ class Recorder(TorchDispatchMode):
                 return module(*inputs, **kwargs)
         except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, AssertionError, KeyError) as error:
             where = f"in {self._where()!r}" if self._where() else "in its forward pass"
+            what = f" at the operation {self.running}" if self.running else ""
             raise UntraceableError(
-                f"{type(module).__name__} failed {where} on the example inputs: {error}; check that the inputs have "
-                "the shapes and types that the network takes"
+                f"{type(module).__name__} failed {where}{what} on the example inputs: {error}; check that the inputs "
+                "have the shapes and types that the network takes"
             ) from error
 
     def _see(self, number: int, output: Any) -> None:
@@ -259,7 +261,9 @@ class Recorder(TorchDispatchMode):
         before = {}
         if func._schema.is_mutable:
             before = {id(t): self.label(t) for t in tensors if t.layout == torch.strided}
+        self.running = func.overloadpacket.__name__
         result = func(*args, **kwargs)
+        self.running = ""
         outputs = [t for t in tree_flatten(result)[0] if isinstance(t, Tensor)]
         for tensor in (*tensors, *outputs):
             if tensor.layout == torch.strided:
