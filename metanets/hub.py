@@ -29,7 +29,8 @@ def save_pretrained(model: Any, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     config = {"model": model.name, "arguments": model.config}
-    _write(folder / WEIGHTS, save(state, metadata={"format": "pt", "model": model.name}))
+    # One entry alone: safetensors writes several in no fixed order, and equal models are equal files.
+    _write(folder / WEIGHTS, save(state, metadata={"format": "pt"}))
     _write(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
 

@@ -1,6 +1,7 @@
 """The command ``metanets`` from a zoo to predictions, and what it says of bad input."""
 
 import json
+import os
 import pickle
 import resource
 import subprocess
@@ -92,7 +93,10 @@ def test_resumed_run_ends_in_the_same_weights(folder: Path, trained: Path, tmp_p
         "c.save = once\nfrom metanets.__main__ import main\nmain(sys.argv[1:])"
     )
     out = tmp_path / "run"
-    killed = subprocess.run([sys.executable, "-c", code, *train(folder, out, *options)], capture_output=True)
+    # As many threads as the tests use: sums over other blocks round otherwise.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", code, *train(folder, out, *options)]
+    killed = subprocess.run(command, capture_output=True, env=environment)
     assert killed.returncode == -9
     assert main(train(folder, out, *options, "--resume")) == 0
     assert (out / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()

@@ -131,14 +131,16 @@ def test_a_worker_ends_with_its_builder(kill_spec: zoo.ZooSpec, tmp_path: Path) 
     worker.wait(timeout=10)
 
 
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(kill_spec: zoo.ZooSpec, tmp_path: Path) -> None:
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(small_spec: MakeSpec, tmp_path: Path) -> None:
+    # Far more than is trained before the signal arrives.
+    spec = small_spec(data={"source": "digits", "limit": 600}, members=600, epochs=6, keep=[0, 3, 6], shard_size=2)
     root = tmp_path / "zoo"
-    process = start(kill_spec, root, 1, tmp_path)
+    process = start(spec, root, 1, tmp_path)
     wait_for(lambda: acknowledged(root) > 0, process)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert f"of 30 networks are safe in {root}" in errors
+    assert f"of 600 networks are safe in {root}" in errors
     assert f"zoo build {root}/spec.yaml {root}" in errors
     assert "Traceback" not in errors
     assert zoo.verify(root) == []
