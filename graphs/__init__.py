@@ -4,8 +4,9 @@ Shapes used throughout: B graphs (or a batch), N nodes, E edges, F features, K t
 R rows of a block table, T time.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from graphs.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from graphs.batching import GraphBatch, collate
@@ -51,37 +52,29 @@ __all__ = [
     "trace",
 ]
 
-# Public name -> submodule; imported on first use.
-_EXPORTS = {
-    "ACTIVATIONS": "graphs.topology",
-    "BlockTable": "graphs.kernels",
-    "Certificate": "graphs.symmetries",
-    "EDGE_KINDS": "graphs.topology",
-    "GraphBatch": "graphs.batching",
-    "KINDS": "graphs.topology",
-    "Layout": "graphs.layout",
-    "NODE_KINDS": "graphs.topology",
-    "NeuronGroup": "graphs.topology",
-    "ParameterBlock": "graphs.topology",
-    "ParameterGraph": "graphs.parameter_graph",
-    "Recipe": "graphs.recipe",
-    "Relation": "graphs.topology",
-    "Site": "graphs.topology",
-    "Symmetry": "graphs.symmetries",
-    "Topology": "graphs.topology",
-    "UntraceableError": "graphs.tracing",
-    "certify": "graphs.symmetries",
-    "collate": "graphs.batching",
-    "flat_layout": "graphs.layout",
-    "trace": "graphs.tracing",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module 'graphs' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(_EXPORTS[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "ACTIVATIONS": "topology",
+        "BlockTable": "kernels",
+        "Certificate": "symmetries",
+        "EDGE_KINDS": "topology",
+        "GraphBatch": "batching",
+        "KINDS": "topology",
+        "Layout": "layout",
+        "NODE_KINDS": "topology",
+        "NeuronGroup": "topology",
+        "ParameterBlock": "topology",
+        "ParameterGraph": "parameter_graph",
+        "Recipe": "recipe",
+        "Relation": "topology",
+        "Site": "topology",
+        "Symmetry": "symmetries",
+        "Topology": "topology",
+        "UntraceableError": "tracing",
+        "certify": "symmetries",
+        "collate": "batching",
+        "flat_layout": "layout",
+        "trace": "tracing",
+    },
+)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from graphs.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from metanets.fitting import FitResult, fit
@@ -11,25 +12,18 @@ if TYPE_CHECKING:
     from metanets.loading import Batch, GraphLoader, Sample
     from metanets.registry import create, list_models
 
-_EXPORTS = {
-    "Batch": "loading",
-    "FitResult": "fitting",
-    "GraphLoader": "loading",
-    "Sample": "loading",
-    "create": "registry",
-    "fit": "fitting",
-    "list_models": "registry",
-    "load": "hub",
-}
-
 __all__ = ["Batch", "FitResult", "GraphLoader", "Sample", "create", "fit", "list_models", "load"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module 'metanets' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"metanets.{_EXPORTS[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "Batch": "loading",
+        "FitResult": "fitting",
+        "GraphLoader": "loading",
+        "Sample": "loading",
+        "create": "registry",
+        "fit": "fitting",
+        "list_models": "registry",
+        "load": "hub",
+    },
+)

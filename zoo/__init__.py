@@ -1,7 +1,8 @@
 """Populations of trained networks: describe them, build them, read them."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from graphs.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from zoo.building import BuildError, build
@@ -14,26 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["BuildError", "Member", "Zoo", "ZooSpec", "build", "info", "open", "recreate", "verify"]
 
-# Public name -> "submodule:attribute"; imported on first use, so that `zoo --help` never waits for torch.
-_EXPORTS = {
-    "BuildError": "building:BuildError",
-    "Member": "member:Member",
-    "Zoo": "store:Zoo",
-    "ZooSpec": "spec:ZooSpec",
-    "build": "building:build",
-    "info": "report:info",
-    "open": "store:open_zoo",
-    "recreate": "recreation:recreate",
-    "verify": "report:verify",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module 'zoo' has no attribute {name!r}; it has {', '.join(__all__)}")
-    module, attribute = _EXPORTS[name].split(":")
-    return getattr(import_module(f"zoo.{module}"), attribute)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "BuildError": "building",
+        "Member": "member",
+        "Zoo": "store",
+        "ZooSpec": "spec",
+        "build": "building",
+        "info": "report",
+        "open": "store:open_zoo",
+        "recreate": "recreation",
+        "verify": "report",
+    },
+)
