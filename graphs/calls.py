@@ -7,19 +7,27 @@ from typing import Any
 
 from torch.overrides import TorchFunctionMode
 
+# Calls that hand values to plain Python or numpy, where nothing can be followed.
+LEAVING = frozenset("numpy tolist item __array__ __bool__ __int__ __float__ __index__ __complex__".split())
+
 
 class Calls(TorchFunctionMode):
-    """Calls ``see(number, output)`` after every call of torch's Python API, numbered from 0.
+    """Calls ``see(number, output)`` after every call of torch's Python API, numbered from 0; ``leave(name, tensor)``
+    before one that hands the values of a tensor to plain Python.
 
     The numbers depend on the network's code alone, so they agree between tracing, running, and running under vmap. What
     happens inside one call (a fused attention function) has no number of its own.
     """
 
-    def __init__(self, see: Callable[[int, Any], None]) -> None:
+    def __init__(
+        self, see: Callable[[int, Any], None], leave: Callable[[str, Any], None] = lambda name, tensor: None
+    ) -> None:
         super().__init__()
-        self.see, self.number = see, -1
+        self.see, self.leave, self.number = see, leave, -1
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func.__name__ in LEAVING and args:
+            self.leave(func.__name__, args[0])
         output = func(*args, **(kwargs or {}))
         self.number += 1
         self.see(self.number, output)

@@ -44,6 +44,7 @@ class NeuronClasses:
         self._containers: dict[tuple[int, ...], int] = {}
         self.pairs: list[Pairs] = []
         self.marks: list[tuple[Tensor, Tensor]] = []
+        self._parts: set[bytes] = set()
 
     def __len__(self) -> int:
         return len(self._parent)
@@ -110,6 +111,14 @@ class NeuronClasses:
     def mark(self, ids: Tensor, positions: list[Tensor]) -> None:
         """Record that each class keeps the set of pinned positions at which it was seen."""
         self.marks.append(unique_rows(ids, joint(positions)))  # type: ignore[arg-type]
+
+    def mark_part(self, before: Tensor, after: Tensor) -> None:
+        """Where a view or a selection reads only some ids of an axis: every symmetry keeps that set."""
+        part = torch.unique(after)
+        key = part.numpy().tobytes()
+        if len(part) < count_distinct(before) and key not in self._parts:
+            self._parts.add(key)
+            self.mark(part, [torch.zeros_like(part)])
 
     def pin(self, ids: Tensor) -> None:
         """Fix every class of ``ids``."""

@@ -172,20 +172,34 @@ class Algebra:
             return out
         return out.map(lambda v: v.reshape([n for d, n in enumerate(v.shape) if d not in gone]))
 
+    def _mark_repeats(self, ids: Tensor) -> None:
+        """A neuron that enters a sum twice is not like one that enters once."""
+        count = _repeats(ids.reshape(1, -1))
+        if count_distinct(count) > 1:
+            self.classes.mark(ids.reshape(-1), [count.reshape(-1)])
+
     def _reduce_column(self, column: Column, gone: set[int]) -> Column | None:
         if not column.dims & gone:
             return column
         self.contracted.append(column)
         if column.dims <= gone:
+            self._mark_repeats(column.ids)
             return None
         rest = [d for d in range(column.ids.dim()) if d not in gone]
         rows = column.ids.permute(*rest, *sorted(gone))
         outer = rows.shape[: len(rest)]
         rows = rows.reshape(outer.numel(), -1)
         ids = torch.tensor([self.classes.container(row) for row in rows])
-        self.classes.relate(rows, ids[:, None], [], parent=True)
+        self.classes.relate(rows, ids[:, None], [_repeats(rows)], parent=True)
         shape = [n if d not in gone else 1 for d, n in enumerate(column.ids.shape)]
         return Column(narrow(ids.view(shape)), column.sources)
+
+
+def _repeats(rows: Tensor) -> Tensor:
+    """How often each id stands in its row, same shape."""
+    keys = rows + (int(rows.max()) + 1) * torch.arange(len(rows))[:, None]
+    _, inverse, count = torch.unique(keys, return_inverse=True, return_counts=True)
+    return count[inverse]
 
 
 def _merge_positions(x: tuple[Tensor, ...], y: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -146,10 +146,13 @@ class Recorder(TorchDispatchMode):
             raise UntraceableError(
                 f"the forward pass returned {type(outputs).__name__}, expected at least one tensor; return the tensors"
             )
-        for tensor in tensors:
-            if not self.storages.tracked(tensor):
-                continue
-            label = self.label(tensor)
+        labels = [(t, self.label(t)) for t in tensors if self.storages.tracked(t)]
+        if not any(label.active for _, label in labels):
+            raise UntraceableError(
+                "no output depends on the inputs through torch operations; keep the forward pass in torch (no numpy), "
+                "and give the tensors that the outputs depend on as inputs"
+            )
+        for tensor, label in labels:
             for column in label.columns:
                 self.classes.mark(column.ids, list(grid(tensor.shape, column.dims)))
             for place in place_numbers(label.places()):
@@ -183,7 +186,7 @@ class Recorder(TorchDispatchMode):
 
     def run(self, module: nn.Module, inputs: tuple, kwargs: dict[str, Any]) -> Any:
         try:
-            with Calls(self._see), self:
+            with Calls(self._see, self._leave), self:
                 return module(*inputs, **kwargs)
         except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, AssertionError, KeyError) as error:
             where = f"in {self._where()!r}" if self._where() else "in its forward pass"
@@ -202,6 +205,14 @@ class Recorder(TorchDispatchMode):
             self._seen_at(number, column.sources, tuple(sorted(column.dims)))
         if not label.columns:
             self._seen_at(number, label.unit, ())
+
+    def _leave(self, name: str, tensor: Any) -> None:
+        """Values go where they cannot be followed: what they are of is pinned."""
+        if isinstance(tensor, Tensor) and self.storages.tracked(tensor):
+            for column in self.label(tensor).columns:
+                self.classes.pin(self.classes.roots(column.ids))
+                where = f"{name} in {self._where() or 'the network'}"
+                self.recording.pinned[where] = self.recording.pinned.get(where, 0) + len(torch.unique(column.ids))
 
     def _seen_at(self, number: int, sources: frozenset, dims: tuple[int, ...]) -> None:
         whole = [s[1] for s in sources if s[0] == "place" and len(s) == 2]
@@ -223,6 +234,8 @@ class Recorder(TorchDispatchMode):
             label = self._pin_storage(tensor)
         if label.parameters:
             self.read_ids.extend(c.ids for c in label.columns)
+        for before, after in zip(self.storages.written(tensor).columns, label.columns, strict=False):
+            self.classes.mark_part(before.ids, after.ids)
         merged: dict[tuple, Column] = {}
         for column in label.columns:
             ids = narrow(self.classes.roots(column.ids))

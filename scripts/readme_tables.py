@@ -52,6 +52,25 @@ def plain(rows: list[dict[str, Any]]) -> str:
     return "\n".join(["| | measured | bound | holds |", "|---|---|---|---|", *lines])
 
 
+def speed(rows: list[dict[str, Any]]) -> str:
+    """Rates and speed-ups a line an architecture, then the worst parity."""
+    cases: dict[str, dict[str, float]] = {}
+    for r in rows:
+        case, _, figure = r["what"].rpartition(": ")
+        cases.setdefault(case, {})[figure] = r["value"]
+    names = ("one at a time", "stacked", "speed-up", "slowest run")
+    rate = "networks x samples a second"
+    lines = [f"| | one at a time, {rate} | stacked | speed-up, median | slowest run |", "|---" * 5 + "|"]
+    for case, figures in cases.items():
+        if "speed-up" in figures:
+            a, b, ratio, slowest = (figures[n] for n in names)
+            lines.append(f"| {case} | {a:,.0f} | {b:,.0f} | {ratio:.1f}x | {slowest:.1f}x |")
+    parity = {kind: max(f[kind] for f in cases.values() if kind in f) for kind in PARITY}
+    told = "; ".join(f"{kind}: {value:.1e}" for kind, value in parity.items())
+    count = sum(PARITY[0] in f for f in cases.values())
+    return "\n".join(lines) + f"\n\nLargest difference of weights between the two, over {count} combinations: {told}."
+
+
 def by_model(rows: list[dict[str, Any]]) -> str:
     """Rows named "model: figure" as a line a model and a column a figure."""
     models: dict[str, dict[str, str]] = {}
@@ -66,7 +85,8 @@ def by_model(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-LAYOUTS = {"quickstart": by_model}
+PARITY = ("float64, 1 step(s)", "float32, 200 step(s)")
+LAYOUTS = {"quickstart": by_model, "bench_population": speed}
 
 if __name__ == "__main__":
     sys.exit(main())

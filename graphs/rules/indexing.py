@@ -60,7 +60,8 @@ def _replay(op: Operation, argument: str, move: Callable[[Tensor], Tensor]) -> L
     label = op.label(argument)
     moved = label.map(lambda v: narrow(move(v.expand(source.shape).contiguous())))
     for before, after in zip(label.columns, moved.columns, strict=True):
+        op.algebra.classes.mark_part(before.ids, after.ids)
         unread = before.ids[~torch.isin(before.ids, after.ids)]
-        if unread.numel():
+        if label.parameters and unread.numel():
             op.algebra.classes.pin(unread)
     return moved

@@ -105,6 +105,15 @@ def test_untraceable_modules_say_why() -> None:
         graphs.trace(module, torch.zeros(1, 2))
 
 
+def test_outputs_must_depend_on_inputs() -> None:
+    class Numpy(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(super().forward(x).detach().numpy()[:, ::-1].copy())
+
+    with pytest.raises(graphs.UntraceableError, match=r"no output depends on the inputs .* \(no numpy\)"):
+        graphs.trace(Numpy(2, 3), torch.zeros(1, 2))
+
+
 def test_pyg_data_has_an_edge_type_a_kernel_shape() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 3, 1), nn.Flatten(), nn.Linear(12, 2))
     topology = graphs.trace(net, torch.zeros(1, 1, 4, 4))

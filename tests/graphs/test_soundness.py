@@ -85,6 +85,28 @@ def partial_activation(net: Net, x: Tensor) -> Tensor:
     return net.b(h.mul_(2.0))
 
 
+def one_neuron(net: Net, x: Tensor) -> Tensor:
+    """A neuron that is used alone is no longer like the others."""
+    h = net.a(x)
+    return net.b(h.tanh()) * h[:, 2, None]
+
+
+def some_neurons(net: Net, x: Tensor) -> Tensor:
+    h = net.a(x)
+    return net.b(h.tanh()) * h[:, :3].relu().sum(1, keepdim=True)
+
+
+def chosen_neurons(net: Net, x: Tensor) -> Tensor:
+    h = net.a(x)
+    return net.b(h.tanh()) * h[:, torch.tensor([1, 4, 4])].mean(1, keepdim=True)
+
+
+def leaves_torch(net: Net, x: Tensor) -> Tensor:
+    """Values that go through Python or numpy cannot be followed."""
+    h = net.a(x)
+    return net.b(h.tanh()) * h[0, 2].item() + h.detach().numpy()[0, 1] + h[0].tolist()[0]
+
+
 def same_twice(net: Net, x: Tensor) -> Tensor:
     h = net.a(x)
     return net.b(torch.cat([h, F.relu(h)], -1))
@@ -132,6 +154,10 @@ CASES: dict[str, tuple[nn.Module, tuple]] = {
     "max with index": (Net(max_with_index, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
     "sliced writes": (Net(sliced_writes, a=nn.Linear(4, 6), b=nn.Linear(12, 2)), X4),
     "partial activation": (Net(partial_activation, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
+    "one neuron": (Net(one_neuron, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
+    "some neurons": (Net(some_neurons, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
+    "chosen neurons": (Net(chosen_neurons, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
+    "leaves torch": (Net(leaves_torch, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
     "same twice": (Net(same_twice, a=nn.Linear(4, 6), b=nn.Linear(12, 2)), X4),
     "low rank": (Net(low_rank, A=table(4, 3), B=table(3, 8), o=nn.Linear(8, 2)), X4),
     "tied autoencoder": (Net(tied_autoencoder, w=table(8, 4)), X4),
@@ -215,6 +241,9 @@ def test_known_groups() -> None:
         return 10 ** graphs.trace(module, *inputs).log10_group_order
 
     factorial = {2: 2, 3: 6, 4: 24, 5: 120, 8: 40320}
+    assert order("one neuron") == pytest.approx(120)
+    assert order("some neurons") == pytest.approx(factorial[3] ** 2)
+    assert order("chosen neurons") == pytest.approx(factorial[4])
     assert order("chunks") == pytest.approx(factorial[8])
     assert order("reused") == pytest.approx(factorial[8])
     assert order("low rank") == pytest.approx(factorial[8] * factorial[3] * 1)
