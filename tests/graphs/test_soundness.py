@@ -322,3 +322,33 @@ def test_random_networks_are_certified_and_move(seed: int) -> None:
     certificate = graphs.certify(module, *inputs)
     assert certificate.max_error < 1e-12
     assert not certificate.pinned
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_graphs_of_moved_weights_are_isomorphic(name: str) -> None:
+    """A symmetry moves edges and node values with their nodes: what a model sees is the same graph, relabelled."""
+    module, inputs = CASES[name]
+    graph = graphs.trace(module, *inputs).bind(module.state_dict())
+    symmetry = graph.topology.random_symmetry(torch.Generator().manual_seed(5))
+    before, after = graphs.collate([graph]), graphs.collate([graph.apply(symmetry)])
+    first, image = 0, []
+    for site in range(len(graph.topology.sites)):
+        image.append(torch.from_numpy(symmetry.site_image(site)) + first)
+        first += graph.topology.sites[site].size
+    to = torch.cat(image)
+
+    def rows(*columns: Tensor) -> list[tuple]:
+        return sorted(zip(*(c.tolist() for c in columns), strict=True))
+
+    def edges(batch: graphs.GraphBatch, names: Tensor) -> list[list[tuple]]:
+        source, target = names[batch.table.source()], names[batch.table.target()]
+        spans = [slice(s.first, s.first + s.count) for s in batch.edge_sets]
+        return [rows(source[p], target[p], s.values) for p, s in zip(spans, batch.edge_sets, strict=True)]
+
+    def nodes(batch: graphs.GraphBatch, names: Tensor) -> list[list[tuple]]:
+        return [rows(names[s.index], s.values) for s in batch.node_sets]
+
+    same = torch.arange(before.num_nodes)
+    assert edges(before, to) == edges(after, same)
+    assert nodes(before, to) == nodes(after, same)
+    assert torch.equal(before.rank[to], before.rank)
