@@ -30,11 +30,11 @@ def _assemble(recording: Recording, classes: NeuronClasses, layout: Layout) -> T
     names = name_neurons(classes, recording)
     drafts, site_of = draft_sites(recording, names)
     axis_ids = {axis: ids.numpy() for axis, ids in recording.axis_ids.items()}
-    locator = Locator(names, drafts, site_of, axis_ids)
+    locator = Locator(names, drafts, site_of, axis_ids, recording.uses)
     blocks = [b for use in recording.uses for b in locator.blocks(use, layout.entries[use.parameter])]
     blocks = list(dict.fromkeys(blocks))
     related = relations(recording, drafts, site_of, names)
-    grouping = Grouping(names)
+    grouping = Grouping(names, drafts)
     runs = [grouping.runs(draft) for draft in drafts]
     layers = _layers(len(drafts), blocks, related)
     sites = tuple(Site(d.size, r, tuple(d.steps), n) for d, r, n in zip(drafts, runs, layers, strict=True))

@@ -48,15 +48,22 @@ class Locator:
     sites: list[SiteDraft]
     site_of: list[int]
     axis_ids: dict[Axis, Array]
+    uses: list[Use]
 
     def blocks(self, use: Use, entry: Entry) -> list[ParameterBlock]:
         """The use as one block, or several where it is no single box. Raises LostAxis."""
         source = None if use.source is None else self.site_of[use.source]
         target = None if use.destination is None else self.site_of[use.destination]
+        if target is None or (source is None and not use.slots and self.sites[target].size > 1):
+            source = target = None  # a number that all neurons share is a feature of the graph
+        if target is None:
+            for axis in use.slots:
+                self._require_pinned(self.axis_ids[axis], axis)
         dims, flat = self._dimensions(use, entry, source, target)
         split = [pieces(d.table()) for d in dims]
         if np.prod([len(s) for s in split]) > MAX_PIECES:
-            raise LostAxis(next(iter(use.slots)))
+            for axis in use.slots:
+                self._require_pinned(self.axis_ids[axis], axis)
         assert entry.offset is not None
         built = []
         for parts in itertools.product(*split):
@@ -87,14 +94,16 @@ class Locator:
             ids = self._window(use, axis, shape)
             for part, site in self._ends(use, axis, source, target):
                 found = self._locate(ids, site)
-                if found is None:
+                if found is None or (site is not None and self.sites[site].entries is None):
+                    self._require_pinned(ids, axis)
+                if found is None or not all(_is_sum(values) for values in found if values is not None):
                     self._require_pinned(ids, axis)
                     continue
                 entries, taps = found
-                self._add(dims, d, entries, part, axis)
+                _add(dims, entries, part)
                 if taps is not None:
                     flat = True
-                    self._add(dims, d, taps, "tap", axis)
+                    _add(dims, taps, "tap")
         kernel = 2 if use.kind == "conv" else len(shape)
         return [dim for dim, n in zip(dims[:kernel], shape, strict=False) if n > 1], flat
 
@@ -119,7 +128,14 @@ class Locator:
         read = np.broadcast_to(read, [m if i != dim else n for i, m in enumerate(ids.shape)])
         used = read.any(axis=tuple(i for i in range(read.ndim) if i != dim))
         permutes = any(self.names.permutes(v) for v in np.unique(self.names.vertex[ids]).tolist())
-        return np.flatnonzero(used) if permutes else np.arange(n)
+        return np.flatnonzero(used) if permutes or self._divided(use, axis) else np.arange(n)
+
+    def _divided(self, use: Use, axis: Axis) -> bool:
+        """Whether another use reads other slots of a pinned axis (stacked layers, experts); otherwise the axis belongs
+        to the use as a whole, however much of it the probe read (a table of positions)."""
+        others = [u.slots[axis] for u in self.uses if u.parameter == use.parameter and axis in u.slots]
+        here = set(use.slots[axis].tolist())
+        return any(not here & set(slots.tolist()) for slots in others)
 
     def _same(self, ids: Array, slots: Array) -> Array:
         """Which ids name the same neuron at the same rank as one of ``slots``."""
@@ -152,19 +168,26 @@ class Locator:
         ranks = np.unique(self.names.rank[ids], return_inverse=True)[1].reshape(ids.shape)
         return np.array([neurons[v] for v, _ in keys]).reshape(ids.shape), ranks
 
-    @staticmethod
-    def _add(dims: list[_Dimension], dim: int, values: Array, part: str, axis: Axis) -> None:
-        """Share values over dimensions: they must be a sum of a function of each index."""
-        corner = values[tuple(slice(0, 1) for _ in values.shape)]
-        total = corner - corner
-        for d in range(values.ndim):
-            line = values[tuple(slice(None) if i == d else slice(0, 1) for i in range(values.ndim))]
-            total = total + line - corner
-            if values.shape[d] > 1:
-                setattr(dims[d], part, getattr(dims[d], part) + (line - corner).reshape(-1))
-        if not np.array_equal(np.broadcast_to(total + corner, values.shape), values):
-            raise LostAxis(axis)
-        setattr(dims[dim], part, getattr(dims[dim], part) + corner.reshape(-1))
+
+def _is_sum(values: Array) -> bool:
+    """Whether values over several dimensions are a sum of a function of each index, as in a box."""
+    return np.array_equal(sum(_lines(values), start=values.reshape(-1)[0]), values)
+
+
+def _lines(values: Array) -> list[Array]:
+    """What each index adds to the first value."""
+    corner = values[tuple(slice(0, 1) for _ in values.shape)]
+    return [
+        values[tuple(slice(None) if i == d else slice(0, 1) for i in range(values.ndim))] - corner
+        for d in range(values.ndim)
+    ]
+
+
+def _add(dims: list[_Dimension], values: Array, part: str) -> None:
+    """Share such values over the dimensions; the first value goes to the first dimension."""
+    for d, line in enumerate(_lines(values)):
+        first = values.reshape(-1)[0] if d == 0 else 0
+        setattr(dims[d], part, getattr(dims[d], part) + line.reshape(-1) + first)
 
 
 def _kernel(use: Use, entry: Entry) -> list[BoxAxis]:
@@ -183,4 +206,4 @@ def _kind(kind: str, edge: bool, taps: bool) -> str:
 def _sorted(axes: list[BoxAxis]) -> tuple[BoxAxis, ...]:
     """Target axes outermost, then source axes, taps innermost: the order of edges."""
     rank = {axis: i for i, axis in enumerate(dict.fromkeys(axes))}
-    return tuple(sorted(axes, key=lambda a: (-a.target, a.is_tap, -a.source, rank[a])))
+    return tuple(sorted(axes, key=lambda a: (-abs(a.target), a.is_tap, -abs(a.source), rank[a])))

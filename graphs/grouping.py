@@ -15,8 +15,9 @@ from graphs.topology import NeuronGroup, Run
 class Grouping:
     """Groups in order of appearance; ``number[vertex]`` is (group, index in it)."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, sites: list[SiteDraft]) -> None:
         self.names = names
+        self._outputs = {v for site in sites if site.is_output for v, _ in site.entries or ()}
         self.groups: list[NeuronGroup] = []
         self.number: dict[int, tuple[int, int]] = {}
         self._group_of_cell: dict[int, int] = {}
@@ -28,7 +29,7 @@ class Grouping:
         if site.entries is None:
             kind = "output" if site.is_output and site.kind == "hidden" else site.kind
             return (Run(self._add(NeuronGroup(site.size, kind)), 0, 1, site.size),)
-        self._admit([v for v, _ in site.entries], "output" if site.is_output else "pinned")
+        self._admit([v for v, _ in site.entries])
         cells = [(*self.number[v], r) for v, r in site.entries]
         ranks: dict[int, dict[int, int]] = {}
         rows = []
@@ -41,7 +42,7 @@ class Grouping:
         """All groups, with those that no site shows (the groups of a group norm) and the parents."""
         for vertex in sorted(self._heads):
             if self.names.permutes(vertex):
-                self._admit([vertex], "pinned")
+                self._admit([vertex])
         for child, parents in self.names.containers.items():
             for parent in parents:
                 if child in self.number and parent in self.number:
@@ -53,7 +54,7 @@ class Grouping:
         self.groups.append(group)
         return len(self.groups) - 1
 
-    def _admit(self, vertices: list[int], fixed_kind: str) -> None:
+    def _admit(self, vertices: list[int]) -> None:
         fixed = []
         for vertex in dict.fromkeys(vertices):
             if vertex in self.number:
@@ -63,7 +64,7 @@ class Grouping:
             else:
                 fixed.append(vertex)
         if fixed:
-            group = self._add(NeuronGroup(len(fixed), fixed_kind))
+            group = self._add(NeuronGroup(len(fixed), "output" if self._outputs >= set(fixed) else "pinned"))
             self.number.update({vertex: (group, i) for i, vertex in enumerate(fixed)})
 
     def _admit_free(self, vertex: int) -> None:

@@ -116,7 +116,7 @@ class Algebra:
                 kept.append(left)
         return Label(
             positions=positions,
-            columns=tuple(c for c in kept if not self._settle(c, positions)),
+            columns=tuple(c for c in kept if (c.dims or not active) and not self._settle(c, positions)),
             unit=x.unit | y.unit,
             parameters=frozenset() if active else x.parameters | y.parameters,
             active=active,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field
 
 from graphs.naming import Key, Names
@@ -52,9 +53,37 @@ def draft_sites(recording: Recording, names: Names) -> tuple[list[SiteDraft], li
             sites.append(SiteDraft(known, place.size if known is None else len(known), place.kind, place.module))
         site_of.append(site_of[max(continued)] if continued else len(sites) - 1)
         _extend(sites[site_of[-1]], place, number)
-    order = sorted(range(len(sites)), key=lambda i: sites[i].last)
+    order = _computation_order(sites, _steps(recording, site_of))
     rank = {old: new for new, old in enumerate(order)}
     return [sites[i] for i in order], [rank[s] for s in site_of]
+
+
+def _steps(recording: Recording, site_of: list[int]) -> set[tuple[int, int]]:
+    """(site, later site) pairs: every link and every weight."""
+    links = {(site_of[link.source], site_of[link.target]) for link in recording.links}
+    uses = {(u.source, u.destination) for u in recording.uses if u.source is not None and u.destination is not None}
+    weights = {(site_of[source], site_of[target]) for source, target in uses}
+    return {(source, target) for source, target in links | weights if source != target}
+
+
+def _computation_order(sites: list[SiteDraft], steps: set[tuple[int, int]]) -> list[int]:
+    """Sites after all they are computed from; where that leaves a choice, the one completed first."""
+    after: list[list[int]] = [[] for _ in sites]
+    waiting = [0] * len(sites)
+    for source, target in steps:
+        after[source].append(target)
+        waiting[target] += 1
+    ready = [(sites[i].last, i) for i in range(len(sites)) if not waiting[i]]
+    heapq.heapify(ready)
+    order = []
+    while ready:
+        _, site = heapq.heappop(ready)
+        order.append(site)
+        for target in after[site]:
+            waiting[target] -= 1
+            if not waiting[target]:
+                heapq.heappush(ready, (sites[target].last, target))
+    return order + sorted(set(range(len(sites))) - set(order), key=lambda i: sites[i].last)
 
 
 def _extend(site: SiteDraft, place: Place, number: int) -> None:

@@ -98,7 +98,12 @@ def _run_alike(
         nodes = [_site_values(topology, i, seen, x) for i in range(len(topology.sites))] if activations else []
         return output, torch.cat(nodes) if nodes else x.new_zeros(0)
 
-    return torch.func.vmap(forward, randomness="different")(stacked)
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # the calls are then those that were traced
+    try:
+        return torch.func.vmap(forward, randomness="different")(stacked)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
 def _site_values(topology: Topology, site: int, seen: dict[int, Tensor], x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -206,10 +207,20 @@ def _difference(module: nn.Module, weights: dict[str, Tensor], inputs: tuple) ->
     moved.load_state_dict(weights)
     with torch.no_grad():
         before, after = module(*inputs), moved(*inputs)
-    worst = 0.0
-    for a, b in zip(_tensors(before), _tensors(after), strict=True):
-        worst = max(worst, float((a - b).abs().max() / a.abs().max().clamp(min=1e-30)))
-    return worst
+    pairs = list(zip(_tensors(before), _tensors(after), strict=True))
+    if not pairs:
+        raise ValueError("expected a floating output to compare, got none; certify what the outputs are computed from")
+    return max(_relative(a, b) for a, b in pairs)
+
+
+def _relative(a: Tensor, b: Tensor) -> float:
+    """Largest difference relative to the largest value; infinite where one is not finite and the other differs."""
+    known = torch.isfinite(a) & torch.isfinite(b)
+    if not bool(torch.equal(a[~known].nan_to_num(), b[~known].nan_to_num())):
+        return math.inf
+    if not bool(known.any()):
+        raise ValueError("every output is NaN or infinite, so nothing can be certified; use inputs in the usual range")
+    return float((a - b)[known].abs().max() / a[known].abs().max().clamp(min=1e-30))
 
 
 def _tensors(outputs: Any) -> list[Tensor]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_flatten, tree_map
 
 from graphs import rules
 from graphs.assembly import assemble
@@ -44,8 +44,9 @@ class UntraceableError(ValueError):
 def trace(module: nn.Module, *inputs: Any, **kwargs: Any) -> Topology:
     """The Topology of ``module``, from one forward pass in evaluation mode on a small probe.
 
-    The module keeps its weights, buffers and training flags. Neither the values nor the sizes of the probe's batch
-    matter, as long as they take every path of the network.
+    The module keeps its weights, buffers and training flags. Neither the values nor the sizes of the probe matter, as
+    long as it takes every path of the network; a dimension of size 1 hides the positions along it, so give at least 2
+    tokens or time steps.
 
     Args:
         module: any network.
@@ -59,6 +60,7 @@ def trace(module: nn.Module, *inputs: Any, **kwargs: Any) -> Topology:
     (6, 9)
     """
     layout = _layout(module)
+    inputs, kwargs = tree_map(lambda v: v.clone() if isinstance(v, Tensor) else v, (inputs, kwargs))
     recorder = Recorder(module, layout)
     for i, tensor in enumerate(t for t in tree_flatten((inputs, kwargs))[0] if isinstance(t, Tensor)):
         recorder.watch_input(i, tensor)
@@ -74,6 +76,14 @@ def _layout(module: nn.Module) -> Layout:
         return flat_layout(module)
     except ValueError as error:
         raise UntraceableError(f"{type(module).__name__} cannot be traced: {error}") from error
+
+
+def _own_storages(module: nn.Module, layout: Layout) -> dict[str, Tensor]:
+    """Copies of the parameters that share their memory with others (a flat vector of all weights)."""
+    state = module.state_dict(keep_vars=True)
+    floating = [(e.name, state[e.name]) for e in layout.stored if state[e.name].layout == torch.strided]
+    part = {n: t for n, t in floating if t.numel() * t.element_size() < t.untyped_storage().nbytes()}
+    return {name: tensor.detach().clone() for name, tensor in part.items()}
 
 
 @contextmanager
@@ -115,9 +125,12 @@ class Recorder(TorchDispatchMode):
         self.read_ids: list[Tensor] = []
         self.null = int(self.classes.new(1))
         self.classes.pin(torch.tensor([self.null]))
-        state = module.state_dict(keep_vars=True)
+        self.weights = _own_storages(module, layout)
+        state = {**module.state_dict(keep_vars=True), **self.weights}
         for number, entry in enumerate(layout.entries):
-            if entry.offset is not None and entry.tied_to is None:
+            if entry.offset is None:
+                self._watch_constant(state[entry.name])
+            elif entry.tied_to is None:
                 self._watch_parameter(number, state[entry.name])
 
     # ---- what is watched
@@ -133,6 +146,11 @@ class Recorder(TorchDispatchMode):
                 columns.append(Column(ids, frozenset([("axis", number, d)])))
         label = Label(columns=tuple(columns), parameters=frozenset([number]))
         self.storages.write(tensor.detach(), label, self.null)
+
+    def _watch_constant(self, tensor: Tensor) -> None:
+        """Integer entries belong to the network: each element is a place of its own, whatever its value now."""
+        if tensor.layout == torch.strided and not self.storages.tracked(tensor):
+            self.storages.write(tensor, Label(positions=grid(tensor.shape, range(tensor.dim()))), self.null)
 
     def watch_input(self, number: int, tensor: Tensor) -> None:
         positions = grid(tensor.shape, range(tensor.dim()))
@@ -187,8 +205,8 @@ class Recorder(TorchDispatchMode):
     def run(self, module: nn.Module, inputs: tuple, kwargs: dict[str, Any]) -> Any:
         try:
             with Calls(self._see, self._leave), self:
-                return module(*inputs, **kwargs)
-        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, AssertionError, KeyError) as error:
+                return torch.func.functional_call(module, self.weights, inputs, kwargs)
+        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
             where = f"in {self._where()!r}" if self._where() else "in its forward pass"
             what = f" at the operation {self.running}" if self.running else ""
             raise UntraceableError(
@@ -243,7 +261,7 @@ class Recorder(TorchDispatchMode):
             key = (tuple(ids.shape), tuple(ids.reshape(-1).tolist()))
             known = merged.get(key)
             merged[key] = Column(ids, column.sources | known.sources if known else column.sources)
-        columns = tuple(c for c in merged.values() if c.dims)
+        columns = tuple(c for c in merged.values() if c.dims or label.parameters)
         return Label(label.positions, columns, label.unit, label.parameters, label.active)
 
     def _narrowed(self, sources: frozenset, ids: Tensor) -> frozenset:
