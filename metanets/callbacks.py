@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from metanets.durable import write_durably
+
 Record = Mapping[str, Any]
 Callback = Callable[[Record], None]
 
@@ -30,7 +32,7 @@ class JsonlLog:
     def _rewind(self, step: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         kept = [row for row in read_log(self.path) if row["step"] <= step and row["event"] != "end"] if step else []
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        write_durably(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:

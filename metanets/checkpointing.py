@@ -7,14 +7,15 @@ Tensors are named ``model/...``, ``best/...``, ``optimiser/<parameter>/<name>`` 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
+
+from metanets.durable import write_durably
 
 NAME = "checkpoint.safetensors"
 
@@ -27,17 +28,14 @@ def save(
     random_states: dict[str, Tensor],
     best: dict[str, Tensor] | None,
 ) -> Path:
-    """Write the run into ``folder`` (a temporary name, fsync, rename) over its earlier checkpoint."""
+    """Write the run into ``folder`` over its earlier checkpoint, which stays whole until then."""
     parts = {"model": model.state_dict(), "random": random_states, "best": best or {}, "optimiser": _flatten(optimiser)}
     tensors = {f"{part}/{key}": tensor for part, entries in parts.items() for key, tensor in entries.items()}
     # Tied weights and views share memory, which the format refuses.
     tensors = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    path, temporary = folder / NAME, folder / f"{NAME}.{os.getpid()}.tmp"
-    save_file(tensors, temporary, metadata={"run": json.dumps(facts)})
-    with open(temporary, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    path = folder / NAME
+    write_durably(path, to_bytes(tensors, metadata={"run": json.dumps(facts)}))
     return path
 
 
@@ -47,15 +45,25 @@ def load(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimiser": {}, "random": {}}
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["run"])
+            facts = _facts(file.metadata() or {}, path)
             for key in file.keys():  # noqa: SIM118 (a safetensors handle is not a mapping)
                 part, _, name = key.partition("/")
                 parts[part][name] = file.get_tensor(key)
-    except (SafetensorError, KeyError) as error:
+    except SafetensorError as error:
         raise ValueError(
-            f"{path} is no checkpoint of a run that can be read ({error}); delete it to start the run again"
+            f"{path} is no checkpoint of a run that can be read ({error}); it is damaged or another kind of file: "
+            "start the run again in an empty folder"
         ) from error
     return parts, facts
+
+
+def _facts(header: dict[str, str], path: Path) -> dict[str, Any]:
+    if "run" not in header:
+        raise ValueError(
+            f"{path} is no training checkpoint: expected 'run' in its header, got {sorted(header)}; "
+            "resume in the folder of a run"
+        )
+    return json.loads(header["run"])
 
 
 def restore_model(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> None:

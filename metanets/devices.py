@@ -8,6 +8,14 @@ from typing import Any
 import torch
 
 
+def require(name: str) -> None:
+    """A ValueError where this machine has no such device."""
+    cards = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    choices = ["cpu", *(["cuda"] if cards else []), *cards, *(["mps"] if torch.backends.mps.is_available() else [])]
+    if name not in choices:
+        raise ValueError(f"there is no device {name!r} on this machine; choose from {', '.join(choices)}")
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
     """Autocast to bfloat16 for "bf16", nothing for "fp32"."""
     return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()

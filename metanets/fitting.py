@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from metanets import checkpointing, randomness
 from metanets.callbacks import Callback
 from metanets.devices import autocast, move
+from metanets.errors import NonFiniteError
 from metanets.optimiser import adamw
 from metanets.progress import Bar
 from metanets.schedule import Budget, warmup_cosine
@@ -37,10 +38,6 @@ class Task(Protocol):
     def evaluate(self, model: nn.Module, loader: Iterable[Any]) -> dict[str, float]:
         """Figures over all batches of ``loader``, without gradients."""
         ...
-
-
-class NonFiniteError(RuntimeError):
-    """A loss or gradient was NaN or infinite; the weights of the model are those before that step."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +118,8 @@ def fit(
     progress: bool = True,
 ) -> FitResult:
     """Train ``model`` in place, where it lies, and leave it with the weights that did best on ``val_loader``.
+
+    While ``task.monitor`` is NaN no weights are better than others, and the newest are kept.
 
     Args:
         train_loader: batches, looped over until the budget is spent. One that has ``state_dict`` and
@@ -240,13 +239,14 @@ class _Run:
         self.model.eval()
         metrics = self.task.evaluate(self.model, (move(batch, self.device) for batch in val))
         self.model.train()
-        score = _score(metrics, self.task.monitor)
         state = self.progress
-        if not state.best or score > _score(state.best, self.task.monitor):
-            state.best, state.best_step, state.since_best = metrics, state.step, 0
+        score = _score(metrics, self.task.monitor)
+        known = _score(state.best, self.task.monitor) if state.best else -math.inf
+        state.since_best = 0 if score > known or not state.best else state.since_best + 1
+        # A NaN counts as -inf: until there is a score the newest weights are kept.
+        if score > known or known == -math.inf:
+            state.best, state.best_step = metrics, state.step
             self.best_weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
-        else:
-            state.since_best += 1
         self._tell("val", **metrics)
 
     def _save(self, train: Iterable[Any]) -> None:

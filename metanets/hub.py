@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from torch import nn
+
+from metanets.durable import write_durably
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -30,8 +31,8 @@ def save_pretrained(model: Any, folder: str | Path) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     config = {"model": model.name, "arguments": model.config}
     # One entry alone: safetensors writes several in no fixed order, and equal models are equal files.
-    _write(folder / WEIGHTS, save(state, metadata={"format": "pt"}))
-    _write(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    write_durably(folder / WEIGHTS, save(state, metadata={"format": "pt"}))
+    write_durably(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
 
 def load(path: str | Path, device: str = "cpu") -> Any:
@@ -79,8 +80,15 @@ def _config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON ({error}); save the model again") from error
-    if not isinstance(config, dict) or not {"model", "arguments"} <= config.keys():
+    if not isinstance(config, dict):
+        raise ValueError(f"expected an object with 'model' and 'arguments' in {path}, got a {type(config).__name__}")
+    if not {"model", "arguments"} <= config.keys():
         raise ValueError(f"expected 'model' and 'arguments' in {path}, got {sorted(config)}; it is of another library")
+    for name, kind in (("model", str), ("arguments", dict)):
+        if not isinstance(config[name], kind):
+            raise ValueError(
+                f"expected {name!r} in {path} to be a {kind.__name__}, got {config[name]!r}; save the model again"
+            )
     return config
 
 
@@ -110,12 +118,3 @@ def _weights(folder: Path, model: Any) -> dict[str, Any]:
             f"({len(wrong)} entries differ)"
         )
     return saved
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

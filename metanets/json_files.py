@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
+from metanets.durable import write_durably
+
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write by a temporary name, fsync and rename; a number that is not finite becomes null."""
+    """Write durably, the folder made if needed; a number that is not finite becomes null."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w") as file:
-        json.dump(_finite(value), file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_durably(path, (json.dumps(_finite(value), indent=2) + "\n").encode())
 
 
 def _finite(value: Any) -> Any:

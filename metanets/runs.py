@@ -25,7 +25,7 @@ class TrainRun:
         lr: peak learning rate of AdamW.
         weight_decay: of AdamW, on matrices alone.
         warmup: part of the run over which the learning rate rises.
-        clip: largest gradient norm.
+        clip: largest gradient norm; null for no clipping.
         precision: fp32 or bf16.
         evaluations: how often the val split is scored over the run.
         patience: stop after so many evaluations without a better score.
@@ -50,7 +50,7 @@ class TrainRun:
     lr: float = 2e-3
     weight_decay: float = 1e-2
     warmup: float = 0.05
-    clip: float = 1.0
+    clip: float | None = 1.0
     precision: str = "fp32"
     evaluations: int = 20
     patience: int | None = None

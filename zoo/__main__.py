@@ -35,6 +35,7 @@ BUILD_EXAMPLES = """examples:
 data:     digits | hf:ID | a folder of images or parquet files | {source: ..., resize: 16, limit: 1000}
 recipes:  mlp, cnn, siren, resnet, ... or your own my_module:make_net, with loss: my_module:my_loss
 varied:   activation init init_scale optimiser lr weight_decay momentum dropout train_fraction width depth kernel seed
+          (sgd has momentum 0.9 unless the spec sets it; 0 is plain gradient descent)
           fixed: {lr: 0.01}   grid: {lr: [0.01, 0.1]}   random: {lr: {loguniform: [1.0e-4, 0.1]}}"""
 
 

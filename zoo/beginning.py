@@ -4,10 +4,11 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.durable import write_durably
+from zoo.durable import temporaries, write_durably
 from zoo.manifest import NAME, Manifest
 from zoo.planning import Facts, PlannedMember, plan
 from zoo.spec import ZooSpec
+from zoo.users import blamed_on
 
 if TYPE_CHECKING:
     from zoo.sources import Dataset
@@ -16,24 +17,81 @@ if TYPE_CHECKING:
 def begin(spec: ZooSpec, root: Path) -> Manifest:
     """The manifest of the zoo in ``root``, which is begun if there is none.
 
-    Raises ValueError when the folder holds something else, or the zoo of another spec.
+    A spec that fails here leaves the folder unclaimed: nothing is written before the data are read and every network
+    has been tried. Raises ValueError when the folder holds something else, or the zoo of another spec.
     """
+    manifest = _find_manifest(root)
+    if manifest is None or _may_be_replaced(manifest, spec, root):
+        manifest = _claim(root, spec, make_header(spec))
+    _check_same(_read_spec(manifest, spec, root), spec, root)
     (root / "shards").mkdir(exist_ok=True)
-    if not (root / "spec.yaml").exists():
-        _check_empty(root)
-        write_durably(root / "spec.yaml", spec.to_yaml().encode())
-    _check_same(ZooSpec.from_yaml(root / "spec.yaml"), spec, root)
-    if not (root / NAME).exists():
-        return Manifest.create(root, make_header(spec))
-    return Manifest.read(root)
+    return manifest
+
+
+def _find_manifest(root: Path) -> Manifest | None:
+    """The manifest of the zoo in a folder; None when the folder is free for one."""
+    if (root / NAME).exists():
+        return Manifest.read(root)
+    if (root / "spec.yaml").exists() and _shard_files(root):
+        raise ValueError(
+            f"expected {root / NAME} beside the {len(_shard_files(root))} shards of {root / 'shards'}, but it is "
+            "missing; restore it from a copy, or build into another folder (nothing was deleted)"
+        )
+    _check_empty(root)
+    return None
+
+
+def _may_be_replaced(manifest: Manifest, spec: ZooSpec, root: Path) -> bool:
+    """Whether the folder holds another spec of which no network was ever trained."""
+    return manifest.header["spec"] != spec.digest and not manifest.shards and not _shard_files(root)
+
+
+def _claim(root: Path, spec: ZooSpec, header: dict[str, Any]) -> Manifest:
+    """Write the first files of a zoo; without a manifest a folder is still free, so that comes last."""
+    (root / NAME).unlink(missing_ok=True)
+    path = root / "spec.yaml"
+    if not path.exists() or _is_written_form(path):
+        write_durably(path, spec.to_yaml().encode())
+    # A hand-written one stays as it is, comments and all, so it has to say the same.
+    _check_same(ZooSpec.from_yaml(path), spec, root)
+    return Manifest.create(root, header)
+
+
+def _is_written_form(path: Path) -> bool:
+    """Whether a spec reads as a build writes it."""
+    return ZooSpec.from_yaml(path).to_yaml().encode() == path.read_bytes()
+
+
+def _read_spec(manifest: Manifest, spec: ZooSpec, root: Path) -> ZooSpec:
+    """The spec in a zoo's folder, which is written again where it is lost or damaged and is known to be this one."""
+    path = root / "spec.yaml"
+    try:
+        return ZooSpec.from_yaml(path)
+    except ValueError as error:
+        if manifest.header["spec"] != spec.digest:
+            raise ValueError(
+                f"{error}; the file is damaged or lost: give `zoo build` the spec that {root} was begun with, "
+                "which mends it"
+            ) from error
+    write_durably(path, spec.to_yaml().encode())
+    return spec
+
+
+def _shard_files(root: Path) -> list[Path]:
+    return sorted((root / "shards").glob("shard-*.safetensors"))
 
 
 def make_header(spec: ZooSpec) -> dict[str, Any]:
     """Everything that the bytes of a zoo depend on beside its spec, found once: data, trainers, versions."""
     from zoo.sources import load
 
-    facts = Facts(data_facts(load(**spec.data)), {r.factory: _parameters(r.factory) for r in spec.recipes})
-    trainers = {name: _trainer(spec, member) for name, member in plan(spec, facts).architectures.items()}
+    data = load(**spec.data)
+    facts = Facts(data_facts(data), {r.factory: _parameters(r.factory) for r in spec.recipes})
+    architectures = plan(spec, facts).architectures
+    for member in architectures.values():
+        with blamed_on(member.recipe["factory"]):
+            _try(spec, member, data)
+    trainers = {name: _trainer(spec, member) for name, member in architectures.items()}
     return {
         "spec": spec.digest,
         "data": dict(facts.data),
@@ -80,17 +138,26 @@ def _parameters(factory: str) -> list[str] | None:
     return [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
 
 
-def _trainer(spec: ZooSpec, member: PlannedMember) -> dict[str, str]:
-    """The trainer of one architecture and why; building its network here finds wrong arguments before any training."""
-    from graphs.recipe import Recipe
-    from zoo.population import why_not_stackable
-    from zoo.population.initialising import random_stream
-    from zoo.population.losses import find_loss
+def _try(spec: ZooSpec, member: PlannedMember, data: "Dataset") -> None:
+    """Make the network and let it meet the data and the loss, which finds a mistake before any training."""
+    import torch
 
-    with random_stream(0):
-        Recipe.from_dict(member.full_recipe).build()
-    if member.loss is not None:
-        find_loss(member.loss)
+    from zoo.population.initialising import initialise
+    from zoo.population.losses import check_loss, loss_name
+    from zoo.population.samples import check_network, job_samples
+    from zoo.training import make_job
+
+    job = make_job([member], spec.epochs, spec.batch_size, spec.keep or ())
+    name, samples = loss_name(job.loss, job.fits_images), job_samples(data, job.settings[0], torch.float32)
+    module = initialise(job.recipe, job.settings[0])
+    check_network(module, job.recipe, samples, name)
+    check_loss(name, module, samples.train_x[: spec.batch_size], samples.train_y[: spec.batch_size])
+
+
+def _trainer(spec: ZooSpec, member: PlannedMember) -> dict[str, str]:
+    """The trainer of one architecture and why."""
+    from zoo.population import why_not_stackable
+
     if spec.trainer == "reference":
         return {"name": "reference", "why": "the spec asks for it"}
     reason = why_not_stackable(member.recipe)
@@ -105,8 +172,10 @@ def _trainer(spec: ZooSpec, member: PlannedMember) -> dict[str, str]:
 
 
 def _check_empty(root: Path) -> None:
-    """A spec.yaml is the first thing a build writes, so a folder without it has to be empty."""
-    found = [p.name for p in sorted(root.iterdir()) if p.name not in (".lock", "shards") and p.suffix != ".tmp"]
+    """Raise ValueError for any file but the spec and the temporaries of a build that died at its beginning."""
+    own = {root / ".lock", root / "shards", *temporaries(root, "spec.yaml"), *temporaries(root, NAME)}
+    own |= {root / "spec.yaml", *temporaries(root / "shards", "shard-*.safetensors")}
+    found = [str(p.relative_to(root)) for p in sorted({*root.iterdir(), *(root / "shards").glob("*")} - own)]
     if found:
         raise ValueError(
             f"expected {root} to be new, empty or a zoo, but it holds {', '.join(found[:5])}; build into another folder"

@@ -2,13 +2,13 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.beginning import begin, check_versions
-from zoo.durable import write_durably
+from zoo.durable import temporaries, write_durably
 from zoo.engines import ENGINES, Event
 from zoo.locking import builder_lock
 from zoo.manifest import NAME, Manifest, fault, file_record
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     from zoo.store import Zoo
 
 
+# What a build writes, as patterns.
+OWN_FILES = ("spec.yaml", NAME, "table.arrow", "recipes.json", "shards/shard-*.safetensors", "topologies/*.json")
+
+
 class BuildError(RuntimeError):
     """Some shards could not be trained; all others are safe."""
 
 
 def build(
-    spec: ZooSpec | str | Path,
+    spec: ZooSpec | Mapping[str, Any] | str | Path,
     out: str | Path,
     engine: str = "local",
     workers: int | None = None,
@@ -40,7 +44,7 @@ def build(
     the same bytes as one that was not disturbed, whatever the number of workers.
 
     Args:
-        spec: the zoo to build, or its YAML file.
+        spec: the zoo to build, its content as a mapping, or its YAML file.
         out: the folder; new, empty, or with this very zoo.
         engine: one of ``ENGINES``; ``inline`` trains in this process.
         workers: one-thread processes; by default one a core. 0 is the engine ``inline``.
@@ -56,20 +60,35 @@ def build(
     """
     from zoo.store import open_zoo
 
-    spec = spec if isinstance(spec, ZooSpec) else ZooSpec.from_yaml(spec)
+    spec = _spec(spec)
     engine = "inline" if workers == 0 else engine
     if engine not in ENGINES:
         raise ValueError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}")
     if workers is not None and workers < 0:
         raise ValueError(f"workers: expected a count >= 0, got {workers}")
-    root = Path(out)
-    root.mkdir(parents=True, exist_ok=True)
+    root = _folder(out)
     with builder_lock(root), _stoppable(spec, root):
         manifest = begin(spec, root)
         planned = plan(spec, manifest.facts)
         _train(root, manifest, planned, engine, workers or _cores(), progress)
         _finish(spec, root, manifest, planned)
     return open_zoo(root)
+
+
+def _spec(spec: ZooSpec | Mapping[str, Any] | str | Path) -> ZooSpec:
+    if isinstance(spec, ZooSpec):
+        return spec
+    return ZooSpec.from_dict(spec) if isinstance(spec, Mapping) else ZooSpec.from_yaml(spec)
+
+
+def _folder(out: str | Path) -> Path:
+    """The folder, made where it is not there."""
+    root = Path(out)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ValueError(f"expected a folder to build into, but {root} is or lies in a file; give another") from error
+    return root
 
 
 @contextmanager
@@ -129,8 +148,9 @@ def _is_safe(root: Path, manifest: Manifest, index: int) -> bool:
 
 def _sweep(root: Path, safe: set[str]) -> None:
     """Delete what a killed build left: temporary files, and shards that were never acknowledged."""
-    for path in (*root.glob("*.tmp"), *root.glob("*/*.tmp")):
-        path.unlink(missing_ok=True)
+    for name in OWN_FILES:
+        for path in temporaries((root / name).parent, Path(name).name):
+            path.unlink(missing_ok=True)
     for path in (root / "shards").glob("shard-*.safetensors"):
         if f"shards/{path.name}" not in safe:
             path.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Files that are either wholly there after a crash or not there at all."""
 
 import os
+import re
 from pathlib import Path
 
 
@@ -14,6 +15,12 @@ def write_durably(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
     os.replace(temporary, path)
     flush_folder(path.parent)
+
+
+def temporaries(folder: Path, pattern: str) -> list[Path]:
+    """What a killed ``write_durably`` left in a folder for files whose names match ``pattern``, such as ``*.json``."""
+    left = re.compile(r".+\.[0-9]+\.tmp")
+    return [path for path in sorted(folder.glob(f"{pattern}.*.tmp")) if left.fullmatch(path.name) and path.is_file()]
 
 
 def append_durably(path: Path, data: bytes) -> None:

@@ -67,8 +67,12 @@ def _open(source: str) -> dict[str, Any]:
     try:
         found = datasets.load_dataset(str(path) if looks_local else source)
     except (DatasetNotFoundError, FileNotFoundError, ConnectionError) as error:
-        where = "holds no parquet files or images" if looks_local else "was not found as a folder or on the hub"
-        raise ValueError(f"the data set {source!r} {where}: {error}; check the name and the connection") from error
+        if looks_local:
+            raise ValueError(f"the data folder {source!r} holds no parquet files or images: {error}") from error
+        raise ValueError(
+            f"there is neither a folder {source!r} in {Path.cwd()} nor a data set of that name on the Hugging Face hub "
+            f"({error}); check the name, the folder and the connection"
+        ) from error
     return {str(name): found[name] for name in found}
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.population.settings import INITS, OPTIMISERS
+from zoo.population.settings import INITS, MOMENTUM, OPTIMISERS
 
 # The names of graphs.families.activations, written out so that reading a spec does not wait for torch.
 ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "sine", "identity")
@@ -68,7 +68,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
     "optimiser": Hyperparameter(str, "adam", choices=OPTIMISERS),
     "lr": Hyperparameter(float, 1e-3, above=0),
     "weight_decay": Hyperparameter(float, 0.0, low=0),
-    "momentum": Hyperparameter(float, 0.9, low=0, high=0.9999),
+    "momentum": Hyperparameter(float, MOMENTUM, low=0, high=0.9999),
     "dropout": Hyperparameter(float, None, low=0, high=0.99, in_recipe=True),
     "train_fraction": Hyperparameter(float, 1.0, above=0, high=1),
     "width": Hyperparameter(int, None, low=1, in_recipe=True),
@@ -96,8 +96,3 @@ def check_value(name: str, value: Any) -> Any:
             f"or {ARGUMENT}NAME for another argument of the recipe"
         )
     return HYPERPARAMETERS[name].check(name, value)
-
-
-def in_recipe(name: str) -> bool:
-    """Whether the hyper-parameter is an argument of the recipe."""
-    return name.startswith(ARGUMENT) or HYPERPARAMETERS[name].in_recipe

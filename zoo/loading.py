@@ -25,7 +25,7 @@ class GraphSamples(Dataset[tuple["ParameterGraph", Tensor]]):
         self.zoo, self.target = zoo, list(target)
         self.samples = zoo.samples(states)
         for name in self.target:
-            zoo.store.column(name)
+            _check_numeric(zoo, name)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -36,6 +36,17 @@ class GraphSamples(Dataset[tuple["ParameterGraph", Tensor]]):
         values = [self.zoo.store.column(name)[member.number] for name in self.target]
         # A metric has one value a state, a hyper-parameter one a network.
         return member.graph(state), torch.tensor([v[state] if isinstance(v, list) else v for v in values])
+
+
+def _check_numeric(zoo: "Zoo", name: str) -> None:
+    values = zoo.store.column(name)
+    for number in zoo.numbers:
+        parts = values[number] if isinstance(values[number], list) else [values[number]]
+        if not all(isinstance(part, (int, float)) for part in parts):
+            raise ValueError(
+                f"target: expected a numeric column, got {name!r}, which holds {values[number]!r}; "
+                "give a metric such as test_accuracy or a number such as lr, or filter out the networks without it"
+            )
 
 
 def make_loader(

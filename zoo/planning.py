@@ -10,6 +10,7 @@ from typing import Any
 from zoo.digests import digest
 from zoo.distributions import draw
 from zoo.hyperparameters import ARGUMENT, HYPERPARAMETERS
+from zoo.seeds import member_seed
 from zoo.spec import RecipeSpec, ZooSpec
 
 # Families whose layers are one list of widths: the argument, its width and its depth where the spec gives only one.
@@ -135,7 +136,7 @@ def _member(
     for name, (section, value) in spec.hyperparameters(recipe).items():
         if section != "grid":
             values[name] = value if section == "fixed" else draw(value, spec.seed, index, name)
-    values.setdefault("seed", draw({"int": [0, 2**31 - 1]}, spec.seed, index, "seed"))
+    values.setdefault("seed", member_seed(spec.seed, index))
     varied = {n: v for n, v in values.items() if n in ("width", "depth", "kernel") or n.startswith(ARGUMENT)}
     settings = {name: values.get(name, HYPERPARAMETERS[name].default) for name in SETTINGS}
     settings |= {"seed": values["seed"], "image": _image(recipe, facts, place, values)}

@@ -1,6 +1,5 @@
 """What is in a zoo, and whether it is whole."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from zoo.manifest import fault
 from zoo.planning import plan
 from zoo.store import Store, open_zoo
+from zoo.topologies import read_recipes
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
@@ -57,8 +57,7 @@ def _trainers(header: dict[str, Any], table: Any) -> list[dict[str, Any]]:
 
 def _topologies(root: Path) -> dict[str, Any]:
     """How many topologies were traced, and why others could not be."""
-    path = root / "recipes.json"
-    rows = json.loads(path.read_text()).values() if path.is_file() else []
+    rows = read_recipes(root).values()
     reasons = Counter(f"{row['recipe']['factory']}: {row['untraceable']}" for row in rows if "untraceable" in row)
     return {"traced": len({row["topology"] for row in rows if "topology" in row}), "untraceable": dict(reasons)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,11 +55,13 @@ def load(source: str = "digits", limit: int | None = None, **options: Any) -> Da
         options: for all but digits: ``image_column``, ``label_column``, ``resize`` (pixels), ``grayscale``, ``labels``
             (False: images without classes, for image networks); see ``zoo.huggingface.load_images``.
 
-    Raises ValueError for an unknown source (the choices are listed), a missing folder or a missing column.
+    Raises ValueError for an unknown source or option (the choices are listed), a missing folder or a missing column.
 
     >>> load("digits").train_x.shape
     torch.Size([1438, 1, 8, 8])
     """
+    for name, value in (("limit", limit), ("resize", options.get("resize"))):
+        _check_count(name, value)
     if source == "digits":
         if options:
             raise ValueError(f"the source 'digits' takes no options but limit, got {sorted(options)}")
@@ -70,6 +73,10 @@ def load(source: str = "digits", limit: int | None = None, **options: Any) -> Da
         )
     from zoo.huggingface import load_images
 
+    choices = [name for name in inspect.signature(load_images).parameters if name != "source"]
+    for name in options:
+        if name not in choices:
+            raise ValueError(f"data {source}: unknown option {name!r}; expected one of {', '.join(choices)}")
     return load_images(source.removeprefix("hf:"), limit=limit, **options)
 
 
@@ -101,6 +108,16 @@ def limited_rows(count: int, limit: int | None) -> np.ndarray:
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
     return np.sort(np.random.RandomState(0).permutation(count)[:limit])
+
+
+def _check_count(name: str, value: Any) -> None:
+    """Raise ValueError unless the option is left out or a whole number above 0."""
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a whole number, got {value!r}; leave it out for none")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}; leave it out for none")
 
 
 def _digits(limit: int | None) -> Dataset:

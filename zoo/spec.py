@@ -160,7 +160,7 @@ class ZooSpec:
             return cls.from_dict(yaml.safe_load(Path(path).read_text()))
         except OSError as error:
             raise ValueError(f"expected a spec file, but {path} cannot be read: {error.strerror}") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not YAML: {error}") from error
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
@@ -259,7 +259,10 @@ def _epochs_kept(keep: Any, epochs: int) -> tuple[int, ...]:
     if keep is None:
         return (epochs,)
     if isinstance(keep, str) and keep.startswith("every:"):
-        keep = {"every": int(keep.removeprefix("every:"))}
+        every = keep.removeprefix("every:").strip()
+        if not every.isdecimal():
+            raise ValueError(f"keep: expected every:N with a whole number N >= 1, got {keep!r}; write every:5")
+        keep = {"every": int(every)}
     if isinstance(keep, Mapping):
         if set(keep) != {"every"}:
             raise ValueError(f"keep: expected a list of epochs or {{every: n}}, got {keep!r}")

@@ -50,7 +50,13 @@ class Store:
 
     @cached_property
     def spec(self) -> ZooSpec:
-        return ZooSpec.from_yaml(self.root / "spec.yaml")
+        try:
+            return ZooSpec.from_yaml(self.root / "spec.yaml")
+        except ValueError as error:
+            raise ValueError(
+                f"{error}; the file is damaged or lost: `zoo build` with the spec that {self.root} was begun with "
+                "mends it"
+            ) from error
 
     @cached_property
     def table(self) -> "pa.Table":

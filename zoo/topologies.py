@@ -6,9 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.digests import canonical_json, digest
+from zoo.users import MISTAKES
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from graphs import Topology
+
+# Beyond this relative difference of outputs, in float64, a symmetry of the topology is none of the network.
+TOLERANCE = 1e-6
 
 
 def topology_key(recipe: dict[str, Any]) -> str:
@@ -37,7 +43,7 @@ def _traced(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def trace_recipe(recipe: dict[str, Any]) -> "Topology":
-    """The topology of one recipe."""
+    """The topology of one recipe; raises ValueError when there is none, or the network contradicts it."""
     from graphs import trace
     from graphs.recipe import Recipe
     from zoo.population.initialising import random_stream
@@ -45,7 +51,37 @@ def trace_recipe(recipe: dict[str, Any]) -> "Topology":
     made = Recipe.from_dict(recipe)
     with random_stream(0):
         module = made.build().eval()
-    return trace(module, *made.example_input())
+    topology = trace(module, *made.example_input())
+    _certify(module, made.example_input())
+    return topology
+
+
+def _certify(module: "nn.Module", inputs: tuple[Any, ...]) -> None:
+    """Raise ValueError unless one random symmetry of the topology leaves the network's outputs as they were."""
+    from graphs import certify
+
+    try:
+        error = certify(module, *inputs, trials=1).max_error
+    except MISTAKES as reason:
+        raise ValueError(f"its graph cannot be checked against the network: {reason}") from reason
+    if not error <= TOLERANCE:
+        raise ValueError(
+            f"its graph contradicts the network: a symmetry of the graph changes the outputs by {error:.2g} of their "
+            f"size, expected at most {TOLERANCE:g}"
+        )
+
+
+def read_recipes(root: Path) -> dict[str, dict[str, Any]]:
+    """``recipes.json`` of a zoo, empty where it is not written yet; ValueError when it is damaged."""
+    path = root / "recipes.json"
+    return _read_json(path) if path.is_file() else {}
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}); `zoo build` with the same spec mends it") from error
 
 
 def topology_files(traced: dict[str, dict[str, Any]]) -> dict[str, bytes]:
@@ -62,8 +98,7 @@ def read_topology(root: Path, recipe: dict[str, Any]) -> "Topology":
     """
     from graphs import Topology
 
-    path = root / "recipes.json"
-    row = json.loads(path.read_text()).get(topology_key(recipe)) if path.is_file() else None
+    row = read_recipes(root).get(topology_key(recipe))
     if row is None:
         return trace_recipe(recipe)
     if "untraceable" in row:
@@ -71,4 +106,4 @@ def read_topology(root: Path, recipe: dict[str, Any]) -> "Topology":
             f"the network of recipe {recipe['factory']} has no graph: {row['untraceable']}; its weights and metrics "
             "can be read all the same"
         )
-    return Topology.from_json((root / "topologies" / f"{row['topology']}.json").read_text())
+    return Topology.from_json(json.dumps(_read_json(root / "topologies" / f"{row['topology']}.json")))

@@ -11,6 +11,7 @@ import numpy
 from numpy.typing import ArrayLike, NDArray
 
 from graphs import ParameterGraph
+from metanets.durable import write_durably
 
 STATISTICS = ("mean", "var", "q0", "q25", "q50", "q75", "q100")
 COUNTS = ("parameters", "layers", "matrices", "convolutions", "norms")
@@ -88,8 +89,8 @@ class StatNN:
             raise ValueError("this StatNN has no trees to save; call fit_statistics first")
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
-        self.booster.save_model(str(folder / "trees.txt"))
-        (folder / "config.json").write_text(json.dumps(self.config(), indent=2) + "\n")
+        write_durably(folder / "trees.txt", self.booster.model_to_string().encode())
+        write_durably(folder / "config.json", (json.dumps(self.config(), indent=2) + "\n").encode())
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> StatNN:

@@ -6,7 +6,7 @@ Zhou et al. 2023 (https://arxiv.org/abs/2302.14040) and Kofinas et al. 2024 (htt
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -26,6 +26,14 @@ class AccuracyTask:
 
     # Over the few networks of a val split R2 is less noisy than tau.
     monitor = "r2"
+
+    def require(self, targets: Sequence[float]) -> None:
+        """A ValueError where a split with these targets has no R2, which chooses the weights that are kept."""
+        if len(set(targets)) < 2:
+            raise ValueError(
+                f"the val split holds {len(targets)} states with {len(set(targets))} different accuracies, and R2, by "
+                "which the best weights are chosen, needs 2 or more; use a larger zoo"
+            )
 
     def step(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """``{"loss": cross-entropy}``, the mean over the batch."""

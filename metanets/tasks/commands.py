@@ -10,17 +10,18 @@ from typing import Any
 
 import torch
 
-from metanets import hub, registry
+from metanets import devices, hub, registry
 from metanets.callbacks import Callback, JsonlLog, TensorBoard
 from metanets.checkpointing import NAME
-from metanets.fitting import fit
+from metanets.fitting import FitSettings, fit
 from metanets.json_files import write_json
 from metanets.loading import GraphLoader, Sample
 from metanets.runs import EvalRun, PredictRun, TrainRun
+from metanets.schedule import Budget
 from metanets.sizing import keywords_for
 from metanets.tables import table
 from metanets.tasks import create_task
-from metanets.tasks.samples import open_zoo, read_split, shuffle_targets
+from metanets.tasks.samples import Samples, open_zoo, read_split, shuffle_targets
 
 _SPLITS = ("train", "val", "test")
 
@@ -28,14 +29,16 @@ _SPLITS = ("train", "val", "test")
 def train(run: TrainRun) -> dict[str, float]:
     """Train, save the model into ``run.out``, and score it on the test split; returns those figures."""
     out = Path(run.out)
-    _claim(out, run)
-    zoo, task = open_zoo(run.zoo), create_task(run.task)
-    samples = {}
-    for number, split in enumerate(_SPLITS):
-        read = read_split(zoo, split, run.states)
-        print(f"{split}: {read}")
-        samples[split] = shuffle_targets(read.samples, 3 * run.seed + number) if run.shuffle_targets else read.samples
-    model = _fitted(_created(run, samples["train"]), task, samples, run)
+    devices.require(run.device)
+    _check_folder(out, run)
+    _check_settings(run)
+    task, samples = create_task(run.task), _samples(run)
+    model = _created(run, samples["train"])
+    if isinstance(model, torch.nn.Module):
+        task.require([sample.target for sample in samples["val"]])
+    # Written last: a mistake in what was asked leaves the folder free.
+    write_json(out / "run.json", asdict(run))
+    model = _fitted(model, task, samples, run)
     model.save_pretrained(out)
     metrics = _report(model, task, samples["test"], out, run.batch_size, torch.device(run.device))
     print(table(["split", *metrics], [["test", *metrics.values()]]))
@@ -46,7 +49,7 @@ def evaluate(run: EvalRun) -> dict[str, float]:
     """Score a saved model on one split of a zoo; returns the figures."""
     task, model = create_task(run.task), _load(run.checkpoint, run.device)
     read = read_split(run.zoo, run.split)
-    print(f"{run.split}: {read}")
+    _tell({run.split: read})
     loader = GraphLoader(read.samples, run.batch_size, shuffle=False)
     metrics = task.evaluate(model, (batch.to(run.device) for batch in loader))
     print(table(["split", *metrics], [[run.split, *metrics.values()]]))
@@ -68,9 +71,34 @@ def predict(run: PredictRun) -> dict[str, float]:
     return found
 
 
-def _claim(out: Path, run: TrainRun) -> None:
-    """Make ``out`` the folder of this run; a ValueError where another run lives there."""
+def _samples(run: TrainRun) -> dict[str, list[Sample]]:
+    """The samples of each split."""
+    zoo = open_zoo(run.zoo)
+    reads = {split: read_split(zoo, split, run.states) for split in _SPLITS}
+    _tell(reads)
+    if not run.shuffle_targets:
+        return {split: read.samples for split, read in reads.items()}
+    return {s: shuffle_targets(reads[s].samples, 3 * run.seed + number) for number, s in enumerate(_SPLITS)}
+
+
+def _tell(reads: dict[str, Samples]) -> None:
+    """Print what was read of each split, and once why networks have no graph."""
+    for split, read in reads.items():
+        print(f"{split}: {read}")
+    reasons = [read.reason for read in reads.values() if read.reason]
+    if reasons:
+        print(f"left out: {reasons[0]}")
+
+
+def _check_folder(out: Path, run: TrainRun) -> None:
+    """A ValueError where ``out`` is not free for this run."""
     config, path = asdict(run), out / "run.json"
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"expected a folder as --out, {out} is a file; name another")
+    # A kill in the first write leaves a temporary file and nothing to lose.
+    files = sorted(file.name for file in out.iterdir() if file.suffix != ".tmp") if out.exists() else []
+    if files and not path.exists():
+        raise ValueError(f"{out} holds {files[0]} and no run.json of a run; name a new or empty folder as --out")
     if path.exists() and not run.resume:
         raise ValueError(f"{out} holds a run already; go on with it by --resume, or name another folder as --out")
     if path.exists():
@@ -81,7 +109,12 @@ def _claim(out: Path, run: TrainRun) -> None:
         ]
         if other:
             raise ValueError(f"{out} holds another run ({'; '.join(other)}); resume with the same options")
-    write_json(path, config)
+
+
+def _check_settings(run: TrainRun) -> None:
+    """A ValueError for settings out of range, which ``fit`` would refuse later."""
+    Budget(run.steps, run.minutes)
+    FitSettings(run.lr, run.weight_decay, run.warmup, run.clip, run.precision, run.evaluations, run.patience)
 
 
 def _created(run: TrainRun, samples: list[Sample]) -> Any:
@@ -133,6 +166,7 @@ def _size(model: Any) -> int:
 
 
 def _load(checkpoint: str, device: str) -> Any:
+    devices.require(device)
     model = hub.load(checkpoint)
     return model.to(device).eval() if isinstance(model, torch.nn.Module) else model
 
@@ -140,7 +174,7 @@ def _load(checkpoint: str, device: str) -> Any:
 def _from_zoo(run: PredictRun) -> list[Sample]:
     assert run.zoo is not None
     read = read_split(run.zoo, run.split)
-    print(read)
+    _tell({run.split: read})
     return read.samples
 
 

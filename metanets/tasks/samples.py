@@ -20,15 +20,20 @@ class Samples:
     Args:
         samples: one a state.
         networks: how many networks they are of.
-        dropped: states left out because a weight or the accuracy is not finite (the network diverged).
+        dropped: states left out because a weight, the accuracy or a loss is not finite (the network diverged).
+        untraceable: networks left out because they have no graph.
+        reason: why the first of those has none.
     """
 
     samples: list[Sample]
     networks: int
     dropped: int
+    untraceable: int = 0
+    reason: str = ""
 
     def __str__(self) -> str:
         note = f", {self.dropped} states of diverged networks left out" if self.dropped else ""
+        note += f", {self.untraceable} networks without a graph left out" if self.untraceable else ""
         return f"{len(self.samples)} states of {self.networks} networks{note}"
 
 
@@ -47,17 +52,22 @@ def read_split(zoo: Any, split: str, states: str = "all", metric: str = "test_ac
         raise ValueError(f"unknown split {split!r}; choose from train, val, test, all")
     members = zoo if split == "all" else zoo.split(split)
     samples: list[Sample] = []
+    reasons: list[str] = []
     networks = dropped = 0
     for index in range(len(members)):
+        if reason := _untraceable(members[index]):
+            reasons.append(reason)
+            continue
         own, lost = _states(members[index], states, metric)
         samples += own
         networks, dropped = networks + bool(own), dropped + lost
     if not samples:
+        why = f", {len(reasons)} without a graph: {reasons[0]}" if reasons else ""
         raise ValueError(
             f"the split {split!r} of this zoo holds no usable state ({len(members)} networks, {dropped} diverged "
-            "states); build a larger zoo or name another split"
+            f"states{why}); build a larger zoo or name another split"
         )
-    return Samples(samples, networks, dropped)
+    return Samples(samples, networks, dropped, len(reasons), reasons[0] if reasons else "")
 
 
 def open_zoo(zoo: Any) -> Any:
@@ -75,11 +85,22 @@ def shuffle_targets(samples: Sequence[Sample], seed: int) -> list[Sample]:
     return [replace(sample, target=samples[other].target) for sample, other in zip(samples, order, strict=True)]
 
 
+def _untraceable(member: Any) -> str:
+    """Why the network has no graph; empty where it has one."""
+    try:
+        member.topology  # noqa: B018 (read for its error)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def _states(member: Any, states: str, metric: str) -> tuple[list[Sample], int]:
     if metric not in member.metrics:
         raise ValueError(f"the zoo keeps no {metric!r} of its networks; it keeps {sorted(member.metrics)}")
     targets = numpy.asarray(member.metrics[metric], dtype=float)
     finite = torch.isfinite(member.trajectory()).all(dim=1).numpy() & numpy.isfinite(targets)
+    for loss in (values for figure, values in member.metrics.items() if figure.endswith("loss")):
+        finite &= numpy.isfinite(numpy.asarray(loss, dtype=float))
     last = len(targets) - 1
     wanted = [last] if states == "final" else list(range(last + 1))
     name = member.row.get("id", "")

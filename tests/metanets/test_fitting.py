@@ -1,6 +1,7 @@
 """The training loop: it learns, stops, resumes bit for bit, and says what went wrong."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from metanets.callbacks import JsonlLog, TensorBoard, read_log
@@ -122,6 +124,21 @@ def test_early_stopping_restores_the_best() -> None:
     assert torch.equal(weights(model), task.seen[1])
 
 
+@pytest.mark.parametrize(("scores", "best"), [([math.nan] * 4, 4), ([math.nan, 2.0, math.nan, 3.0], 2)], ids=str)
+def test_newest_weights_are_kept_while_the_score_is_nan(scores: list[float], best: int) -> None:
+    seen: list[Tensor] = []
+
+    class Scripted(Regression):
+        def evaluate(self, model: nn.Module, loader: Iterable[Any]) -> dict[str, float]:
+            seen.append(weights(model))
+            return {"mse": scores[len(seen) - 1]}
+
+    model = make()
+    result = fit(model, Scripted(), data(), data(), steps=4, evaluations=4, progress=False)
+    assert result.best_step == best
+    assert torch.equal(weights(model), seen[best - 1])
+
+
 def test_nan_loss_names_the_step_and_leaves_the_weights() -> None:
     batches = data()
     batches[3] = (batches[3][0], torch.full_like(batches[3][1], float("nan")))
@@ -166,6 +183,9 @@ def test_checkpoint_is_one_safe_file_of_another_model_refused(tmp_path: Path) ->
         fit(model, Regression(), data(), steps=3, checkpoint=tmp_path, resume=True, progress=False)
     with pytest.raises(ValueError, match=r"lr was 0\.001, is 0\.5"):
         fit(make(), Regression(), data(), steps=3, lr=0.5, checkpoint=tmp_path, resume=True, progress=False)
+    save_file({"a": torch.zeros(1)}, tmp_path / NAME, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"is no training checkpoint: expected 'run' in its header, got \['format'\]"):
+        fit(make(), Regression(), data(), steps=3, checkpoint=tmp_path, resume=True, progress=False)
     (tmp_path / NAME).write_bytes(b"cut")
     with pytest.raises(ValueError, match="no checkpoint of a run that can be read"):
         fit(make(), Regression(), data(), steps=3, checkpoint=tmp_path, resume=True, progress=False)

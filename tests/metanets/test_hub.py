@@ -61,6 +61,12 @@ def test_a_folder_that_holds_no_model_says_so(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(ValueError, match=r"expected 'model' and 'arguments' in .*, got \['model_type'\]"):
         metanets.load(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model": "gmn", "arguments": []}))
+    with pytest.raises(ValueError, match=r"expected 'arguments' in .*config.json to be a dict, got \[\]"):
+        metanets.load(tmp_path)
+    (tmp_path / "config.json").write_text("[1, 2]")
+    with pytest.raises(ValueError, match=r"in .*config.json, got a list"):
+        metanets.load(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config.json is not JSON"):
         metanets.load(tmp_path)

@@ -4,9 +4,11 @@ import json
 import os
 import pickle
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -195,6 +197,9 @@ def test_pickles_are_not_executed(
         (["predict", "--checkpoint={run}", "--weights={zoo}", "--arch=mlp", "--input-shape=1,x"], "such as 1,1,8,8"),
         (["eval", "--checkpoint={zoo}", "--zoo={zoo}"], "expected a saved model in"),
         (["eval", "--checkpoint={run}", "--zoo={zoo}", "--split=dev"], "unknown split 'dev'"),
+        (["eval", "--checkpoint={run}", "--zoo={zoo}", "--device=tpu"], "no device 'tpu' on this machine; choose from"),
+        (["train", "--zoo={zoo}", "--model=gmn", "--out=o", "--device=cuda:99"], "no device 'cuda:99' on this"),
+        (["train", "--zoo={zoo}", "--model=gmn", "--out={zoo}/spec.yaml"], "spec.yaml is a file; name another"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
@@ -204,3 +209,78 @@ def test_bad_input(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     assert message in error_of(capsys, *[a.format(zoo=folder, run=trained) for a in arguments])
+
+
+@pytest.mark.parametrize("mistake", ["--model=gnm", "--arguments.with=3", "--task=style", "--zoo=nowhere", "--lr=-1"])
+def test_a_mistake_leaves_the_folder_free(mistake: str, folder: Path, tmp_path: Path) -> None:
+    assert main(train(folder, tmp_path / "run", "--model=gmn", mistake)) == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_a_model_but_no_run_is_kept(
+    folder: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    (out / "run.json").unlink()
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    for options in ([], ["--resume"]):
+        message = error_of(capsys, *train(folder, out, "--model=statnn", *options))
+        assert "holds checkpoint.safetensors and no run.json of a run; name a new or empty folder" in message
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello world\n", b"acc: 0.5", b"weights\nhere", b"}q"], ids=["empty", "key", "pop", "text", "cut"]
+)
+def test_a_file_of_another_kind_is_one_line(
+    content: bytes, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.pt").write_bytes(content)
+    message = error_of(capsys, "predict", f"--checkpoint={trained}", f"--weights={tmp_path}", "--arch=mlp")
+    assert "a.pt cannot be read as a state dict: it is empty, damaged, another kind of file" in message
+    assert "weights_only" not in message
+    assert message.count("\n") == 1
+
+
+def test_a_folder_named_as_a_file_is_passed_over(trained: Path, tmp_path: Path) -> None:
+    write_networks(tmp_path)
+    (tmp_path / "a.pt").mkdir()
+    command = ["predict", f"--checkpoint={trained}", f"--weights={tmp_path}", "--arch=mlp"]
+    assert main([*command, '--arch-args={"hidden": [6]}']) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "message"),
+    [
+        (float("nan"), torch.float32, "holds 1 numbers that are not finite in torch.float32, of 6"),
+        (1e300, torch.float64, "holds 1 numbers that are not finite in torch.float32, of 6"),
+        (1j, torch.complex64, "is complex (torch.complex64), expected torch.float32"),
+    ],
+    ids=["nan", "too large", "complex"],
+)
+def test_weights_that_are_no_finite_reals_are_refused(
+    value: Any, dtype: torch.dtype, message: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = Recipe("mlp", {"hidden": [6]}).build().state_dict()
+    state["linear0.bias"] = state["linear0.bias"].to(dtype)
+    state["linear0.bias"][2] = value
+    torch.save(state, tmp_path / "net.pt")
+    command = ["predict", f"--checkpoint={trained}", f"--weights={tmp_path}", "--arch=mlp"]
+    assert f"net.pt: entry 'linear0.bias' {message}" in error_of(capsys, *command, '--arch-args={"hidden": [6]}')
+
+
+def test_a_run_that_diverges_and_a_disk_that_refuses_are_one_line(
+    folder: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--model=flat-mlp", "--lr=1e20", "--clip=null", "--evaluations=1"]
+    assert main(train(folder, tmp_path / "run", *options)) == 1
+    assert "; that step was not taken. Lower lr (now 1e+20), set clip (now None)" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["eval", f"--checkpoint={trained}", f"--zoo={folder}", f"--json={tmp_path}/file/figures.json"]) == 1
+    assert "metanets: error: [Errno" in capsys.readouterr().err
+
+
+def test_clip_can_be_none(folder: Path, tmp_path: Path) -> None:
+    assert main(train(folder, tmp_path / "run", "--model=flat-mlp", "--clip=null")) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["clip"] is None

@@ -58,16 +58,26 @@ class Member:
     accuracy: list[float]
     topology: Topology
     row: dict[str, Any] = field(default_factory=lambda: {"id": "a"})
+    losses: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, Any]:
-        return {"test_accuracy": self.accuracy}
+        return {"test_accuracy": self.accuracy, **self.losses}
 
     def trajectory(self) -> Tensor:
         return self.states
 
     def graph(self, step: int) -> ParameterGraph:
         return self.topology.bind_flat(self.states[step])
+
+
+class Untraceable(Member):
+    """A stand-in for a member without a graph."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "topology":
+            raise ValueError("no graph: it calls torch.fft")
+        return super().__getattribute__(name)
 
 
 class Members(list[Member]):
@@ -136,6 +146,36 @@ def test_diverged_states_are_left_out_and_counted() -> None:
     final = read_split(zoo, "test", states="final")
     assert [s.target for s in final.samples] == [0.7]
     assert final.dropped == 1
+
+
+def test_states_with_a_loss_that_is_not_finite_are_left_out() -> None:
+    _, topology = make()
+    losses = {"train_loss": [1.0, 2.0, math.inf], "test_loss": [1.0, math.nan, 1.0]}
+    zoo = Members([Member(torch.randn(3, topology.num_parameters), [0.1, 0.5, 0.7], topology, losses=losses)])
+    read = read_split(zoo, "test")
+    assert [s.target for s in read.samples] == [0.1]
+    assert str(read) == "1 states of 1 networks, 2 states of diverged networks left out"
+
+
+def test_networks_without_a_graph_are_left_out_and_counted() -> None:
+    _, topology = make()
+    states = torch.randn(1, topology.num_parameters)
+    bad = [Untraceable(states, [0.2], topology), Untraceable(states, [0.3], topology)]
+    read = read_split(Members([Member(states, [0.1], topology), *bad]), "test")
+    assert [s.target for s in read.samples] == [0.1]
+    assert str(read) == "1 states of 1 networks, 2 networks without a graph left out"
+    assert read.reason == "no graph: it calls torch.fft"
+    with pytest.raises(ValueError, match=r"no usable state \(2 networks, .*, 2 without a graph: no graph: it calls"):
+        read_split(Members(bad), "test")
+
+
+def test_a_val_split_too_small_for_r2_is_refused() -> None:
+    task = create_task("accuracy")
+    task.require([0.1, 0.2])
+    with pytest.raises(ValueError, match="val split holds 1 states with 1 different accuracies, and R2"):
+        task.require([0.1])
+    with pytest.raises(ValueError, match="val split holds 3 states with 1 different accuracies"):
+        task.require([0.5] * 3)
 
 
 def test_reading_errors_list_the_choices() -> None:

@@ -11,7 +11,7 @@ from zoo import Zoo, ZooSpec, build
 
 @pytest.fixture(scope="session")
 def small_spec() -> Callable[..., ZooSpec]:
-    """Makes the spec of twelve networks of two families in five shards, each trained in a blink, with changes."""
+    """Makes the spec of twelve networks of two families in four shards, each trained in a blink, with changes."""
 
     def make(**changes: Any) -> ZooSpec:
         spec: dict[str, Any] = {

@@ -1,11 +1,13 @@
 """From a spec to networks and shards."""
 
+import itertools
 from typing import Any
 
 import pytest
 
 from zoo.distributions import draw
 from zoo.planning import Facts, plan
+from zoo.seeds import member_seed
 from zoo.spec import ZooSpec
 
 DATA = {"name": "d", "fingerprint": "f", "input_shape": [1, 8, 8], "num_classes": 10, "train_size": 5}
@@ -120,3 +122,14 @@ def test_draws_cover_their_range_and_stay_in_it() -> None:
     assert 150 < sum(rate < 1e-3 for rate in rates) < 250
     # A zoo's networks follow from these values for ever.
     assert draw({"uniform": [0, 1]}, 1, 2, "lr") == 0.757954
+
+
+def test_a_million_networks_have_a_million_seeds_that_look_random() -> None:
+    seeds = [member_seed(3, index) for index in range(1_000_000)]
+    assert len(set(seeds)) == 1_000_000
+    assert 0 <= min(seeds) < 10_000 < 2**31 - 10_000 < max(seeds) < 2**31
+    assert abs(sum(seeds) / len(seeds) / 2**30 - 1) < 0.01
+    assert len({b - a for a, b in itertools.pairwise(seeds)}) > 900
+    assert not {member_seed(4, index) for index in range(100)} & set(seeds[:100])
+    with pytest.raises(ValueError, match="got network number 2147483648"):
+        member_seed(0, 2**31)

@@ -278,6 +278,68 @@ def test_a_folder_of_something_else_is_refused(small_spec: MakeSpec, tmp_path: P
         zoo.build(small_spec(), tmp_path, workers=0, progress=False)
 
 
+def test_foreign_files_in_a_folder_are_refused_and_kept(small_spec: MakeSpec, tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    for name in ("thesis.tmp", "shards/mine.tmp"):
+        (tmp_path / name).write_text("years of work")
+        with pytest.raises(ValueError, match=f"but it holds {name}"):
+            zoo.build(small_spec(), tmp_path, workers=0, progress=False)
+        (tmp_path / name).unlink()
+
+
+def test_a_builder_deletes_its_own_temporaries_alone(small_spec: MakeSpec, copy: Path) -> None:
+    mine = [copy / "notes.tmp", copy / "shards" / "a.7.tmp", copy / "figures.tmp" / "shard-1.safetensors.7.tmp"]
+    ours = [copy / "table.arrow.7.tmp", copy / "topologies" / "12ab.json.7.tmp"]
+    mine[-1].parent.mkdir()
+    for path in (*mine, *ours):
+        path.write_text("text")
+    zoo.build(small_spec(), copy, workers=0, progress=False)
+    assert [path.exists() for path in (*mine, *ours)] == [True] * 3 + [False] * 2
+
+
+def test_a_lost_manifest_deletes_nothing(
+    small_spec: MakeSpec, content: Content, copy: Path, small_zoo: zoo.Zoo
+) -> None:
+    (copy / NAME).unlink()
+    with pytest.raises(
+        ValueError, match=r"manifest.jsonl beside the 4 shards .* restore it from a copy, or build into"
+    ):
+        zoo.build(small_spec(), copy, workers=0, progress=False)
+    assert content(copy) == content(small_zoo.root)
+
+
+def test_a_spec_without_manifest_is_replaced_unless_written_by_hand(small_spec: MakeSpec, tmp_path: Path) -> None:
+    path, spec = tmp_path / "spec.yaml", small_spec(members=2)
+    path.write_text(small_spec(members=3).to_yaml())
+    assert len(zoo.build(spec, tmp_path, workers=0, progress=False)) == 2
+    (other := tmp_path / "other").mkdir()
+    (other / "spec.yaml").write_text("# mine\n" + spec.to_yaml())
+    with pytest.raises(ValueError, match="members: 2 there, 3 here"):
+        zoo.build(small_spec(members=3), other, workers=0, progress=False)
+    assert len(zoo.build(spec, other, workers=0, progress=False)) == 2
+    assert (other / "spec.yaml").read_text().startswith("# mine")
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.write_text(path.read_text()[:300]), lambda path: path.unlink()])
+def test_a_damaged_spec_in_a_zoo_is_named_and_mended(
+    small_spec: MakeSpec, content: Content, copy: Path, small_zoo: zoo.Zoo, harm: Callable[[Path], object]
+) -> None:
+    harm(copy / "spec.yaml")
+    with pytest.raises(ValueError, match=r"(?s)spec.yaml.*; the file is damaged or lost: `zoo build`"):
+        zoo.verify(copy)
+    with pytest.raises(ValueError, match=r"(?s)spec.yaml.*; the file is damaged or lost: give `zoo build` the spec"):
+        zoo.build(small_spec(epochs=3), copy, workers=0, progress=False)
+    zoo.build(small_spec(), copy, workers=0, progress=False)
+    assert content(copy) == content(small_zoo.root)
+
+
+def test_a_damaged_recipes_file_is_named(small_spec: MakeSpec, copy: Path) -> None:
+    (copy / "recipes.json").write_bytes((copy / "recipes.json").read_bytes()[:100])
+    for read in (lambda: zoo.open(copy)[0].graph(), lambda: zoo.info(copy)):
+        with pytest.raises(ValueError, match=r"recipes.json is damaged .*`zoo build` with the same spec mends it"):
+            read()
+
+
 def test_other_versions_are_refused_only_when_something_is_left_to_train(small_spec: MakeSpec, copy: Path) -> None:
     text = (copy / NAME).read_text().replace('"torch":"', '"torch":"0.')
     (copy / NAME).write_text(text)

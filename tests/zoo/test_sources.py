@@ -130,3 +130,27 @@ def test_real_images(shared):
     data = sources.load(str(shared / "data" / "mnist10k"), limit=100)
     assert data.train_x.shape == (100, 1, 28, 28)
     assert data.num_classes == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resiz": 12}, "unknown option 'resiz'; expected one of image_column, label_column, resize"),
+        ({"resize": "12"}, "resize must be a whole number, got '12'"),
+        ({"resize": -3}, "resize must be at least 1, got -3"),
+        ({"limit": 2.5}, "limit must be a whole number, got 2.5"),
+        ({"limit": True}, "limit must be a whole number, got True"),
+    ],
+)
+def test_options_that_are_wrong(image_folder, options, message):
+    with pytest.raises(ValueError, match=message):
+        sources.load(str(image_folder), **options)
+
+
+def test_a_relative_folder_that_is_not_there(monkeypatch):
+    def offline(name):
+        raise ConnectionError(f"no way to {name}")
+
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    with pytest.raises(ValueError, match=r"neither a folder 'nodir/images' in .* nor a data set .*no way to nodir"):
+        sources.load("nodir/images")

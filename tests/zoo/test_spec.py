@@ -7,6 +7,7 @@ import pytest
 
 from graphs.families.activations import ACTIVATIONS as FAMILY_ACTIVATIONS
 from zoo.hyperparameters import ACTIVATIONS, HYPERPARAMETERS
+from zoo.population.settings import MemberSettings
 from zoo.spec import ZooSpec
 
 SPECS = sorted((Path(__file__).parents[2] / "scripts" / "specs").glob("*.yaml"))
@@ -83,6 +84,7 @@ def test_grid_counts_cells_times_repeats_of_each_recipe() -> None:
         ({"repeats": 2}, "repeats: 2 is for a grid"),
         ({"keep": [0, 11]}, "epoch 11 is never reached, training ends after 10"),
         ({"keep": {"last": 2}}, "list of epochs or {every: n}"),
+        ({"keep": "every:x"}, "expected every:N with a whole number N >= 1, got 'every:x'"),
         ({"epochs": 0}, "epochs: expected a whole number >= 1, got 0"),
         ({"trainer": "native"}, "auto, reference, stacked, got 'native'"),
         ({"recipes": []}, "at least one recipe"),
@@ -122,3 +124,7 @@ def test_activations_are_those_of_the_families() -> None:
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_sample_specs_are_sound(path: Path) -> None:
     assert ZooSpec.from_yaml(path).count > 0
+
+
+def test_the_momentum_where_nothing_is_said_is_one_and_the_same() -> None:
+    assert HYPERPARAMETERS["momentum"].default == MemberSettings(seed=0).momentum == 0.9

@@ -13,6 +13,7 @@ import zoo
 from graphs.recipe import Recipe
 from zoo import Zoo
 from zoo.sources import load
+from zoo.topologies import trace_recipes
 
 SMALL = {"source": "digits", "limit": 60}
 MakeSpec = Callable[..., zoo.ZooSpec]
@@ -185,7 +186,18 @@ def loss(outputs, targets):
     return nn.functional.multi_margin_loss(outputs, targets)
 
 def failing(outputs, targets):
-    raise ZeroDivisionError("my own mistake")
+    if outputs.requires_grad:
+        raise ZeroDivisionError("my own mistake")
+    return loss(outputs, targets)
+
+def unreduced(outputs, targets):
+    return nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+def broken(size=4):
+    raise RuntimeError(f"no GPU for size {size}")
+
+def narrow(size=4):
+    return nn.Linear(size, 10)
 
 def wordy(size=4):
     print("a print must not disturb the builder")
@@ -193,7 +205,9 @@ def wordy(size=4):
 
 def deadly(outputs, targets):
     import os, signal
-    os.kill(os.getpid(), signal.SIGKILL)
+    if outputs.requires_grad:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return loss(outputs, targets)
 """
 
 
@@ -243,3 +257,62 @@ def test_a_shard_that_kills_its_worker_three_times_is_named(tmp_path: Path) -> N
     with pytest.raises(zoo.BuildError, match=r"shard 0: its worker process died 3 times \(killed by SIGKILL\)"):
         zoo.build(user_spec("deadly"), tmp_path / "zoo", workers=1, progress=False)
     assert zoo.open(tmp_path / "zoo").table["family"].to_pylist() == ["mlp"] * 2
+
+
+@pytest.mark.usefixtures("user_code")
+@pytest.mark.parametrize(
+    ("loss", "factory", "told"),
+    [
+        ("loss", "broken", "recipe my_nets:broken: RuntimeError: no GPU for size 3"),
+        ("loss", "narrow", r"recipe my_nets:narrow.* does not take inputs of shape \[1, 8, 8\]"),
+        (
+            "unreduced",
+            "make",
+            r"recipe my_nets:make.*'my_nets:unreduced' has to return a scalar tensor, got shape \[32",
+        ),
+        ("gone", "make", "the module 'my_nets' has no 'gone'"),
+    ],
+)
+def test_a_mistake_at_the_beginning_leaves_the_folder_free(
+    small_spec: MakeSpec, tmp_path: Path, loss: str, factory: str, told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        zoo.build(user_spec(loss, factory), tmp_path / "zoo", workers=0, progress=False)
+    assert [path.name for path in (tmp_path / "zoo").iterdir()] == [".lock"]
+    assert len(zoo.build(small_spec(members=2), tmp_path / "zoo", workers=0, progress=False)) == 2
+
+
+@pytest.mark.usefixtures("user_code")
+def test_a_zoo_without_a_trained_network_takes_a_corrected_spec(tmp_path: Path) -> None:
+    mine = {"factory": "my_nets:make", "loss": "my_nets:failing"}
+    content = {"data": SMALL, "recipes": [mine], "members": 1, "epochs": 1}
+    with pytest.raises(zoo.BuildError, match="my own mistake"):
+        zoo.build(content, tmp_path / "zoo", workers=0, progress=False)
+    corrected = content | {"recipes": [mine | {"loss": "my_nets:loss"}]}
+    z = zoo.build(corrected, tmp_path / "zoo", workers=0, progress=False)
+    assert z.table["loss"].to_pylist() == ["my_nets:loss"]
+    assert zoo.verify(z.root) == []
+
+
+def test_a_target_that_is_no_number_is_told(small_zoo: Zoo) -> None:
+    with pytest.raises(ValueError, match=r"expected a numeric column, got 'activation', which holds '(relu|tanh)'"):
+        small_zoo.loader(target="activation")
+
+
+def test_a_graph_that_contradicts_its_network_is_stored_as_untraceable(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    recipe = '{"arguments":{"hidden":[3],"inputs":4,"outputs":2},"factory":"mlp"}'
+    (row,) = trace_recipes([recipe]).values()
+    assert "topology" in row
+    for worst in (0.25, float("nan")):
+        monkeypatch.setattr("graphs.certify", lambda *_, worst=worst, **__: SimpleNamespace(max_error=worst))
+        (row,) = trace_recipes([recipe]).values()
+        assert f"changes the outputs by {worst} of their size" in row["untraceable"]
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no float64")
+
+    monkeypatch.setattr("graphs.certify", fail)
+    (row,) = trace_recipes([recipe]).values()
+    assert "cannot be checked against the network: no float64" in row["untraceable"]

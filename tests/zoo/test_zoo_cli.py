@@ -94,3 +94,16 @@ def test_a_missing_data_folder_and_source_are_told(small_spec: MakeSpec, tmp_pat
         with pytest.raises(ValueError, match=told):
             zoo.build(small_spec(data=source), tmp_path / "zoo", workers=0, progress=False)
         shutil.rmtree(tmp_path / "zoo")
+
+
+def test_a_file_as_folder_and_a_binary_spec_are_told(
+    small_spec: MakeSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s.yaml").write_text(small_spec(members=2).to_yaml())
+    (tmp_path / "afile").write_text("")
+    for out in ("afile", "afile/zoo"):
+        assert main(["build", str(tmp_path / "s.yaml"), str(tmp_path / out), "--workers", "0"]) == 2
+        assert f"expected a folder to build into, but {tmp_path / out} is or lies in a file" in capsys.readouterr().err
+    (tmp_path / "b.yaml").write_bytes(b"\x80\x81\xff")
+    assert main(["build", str(tmp_path / "b.yaml"), str(tmp_path / "zoo")]) == 2
+    assert f"{tmp_path / 'b.yaml'} is not YAML" in capsys.readouterr().err

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from graphs.importing import resolve
@@ -30,3 +31,14 @@ def loss_name(name: str | None, fits_images: bool) -> str:
 def find_loss(name: str) -> Loss:
     """The function ``loss(outputs, targets) -> scalar`` (a mean over samples) of that name."""
     return LOSSES[name] if name in LOSSES else resolve(name)
+
+
+@torch.no_grad()
+def check_loss(name: str, module: nn.Module, x: Tensor, y: Tensor) -> None:
+    """Raise ValueError unless the loss of the network on these samples is one number."""
+    was_training = module.training
+    value = find_loss(name)(module.eval()(x), y)
+    module.train(was_training)
+    if not isinstance(value, Tensor) or value.ndim != 0:
+        got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise ValueError(f"the loss {name!r} has to return a scalar tensor, got {got}; return the mean over samples")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+MOMENTUM = 0.9
 OPTIMISERS = ("sgd", "adam", "adamw")
 INITS = ("default", "normal", "uniform", "kaiming_uniform", "kaiming_normal", "xavier_uniform")
 
@@ -23,7 +24,7 @@ class MemberSettings:
         optimiser: one of ``OPTIMISERS``.
         lr: learning rate.
         weight_decay: L2 penalty (sgd, adam) or decoupled decay (adamw).
-        momentum: of sgd.
+        momentum: of sgd alone; 0.9 where nothing is said, 0 for plain gradient descent.
         betas: of adam and adamw.
         dropout: dropout probability in place of the recipe's; None keeps it.
         train_fraction: part of the training samples that it sees, in (0, 1].
@@ -42,7 +43,7 @@ class MemberSettings:
     optimiser: str = "adam"
     lr: float = 1e-3
     weight_decay: float = 0.0
-    momentum: float = 0.0
+    momentum: float = MOMENTUM
     betas: tuple[float, float] = (0.9, 0.999)
     dropout: float | None = None
     train_fraction: float = 1.0
