@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from graphs.boxes import pieces
+from graphs.checking import is_movable
 from graphs.classes import Axis
 from graphs.layout import Entry
 from graphs.naming import Names
@@ -68,11 +69,18 @@ class Locator:
         built = []
         for parts in itertools.product(*split):
             first = np.sum([start for start, _ in parts], axis=0) if parts else np.zeros(4, dtype=np.int64)
+            if any(steps[3] and (steps[1] or steps[2]) for _, box in parts for _, steps in box):
+                for axis in use.slots:
+                    self._require_pinned(self.axis_ids[axis], axis)
             axes = [BoxAxis(n, *steps[:3]) for _, box in parts for n, steps in box] + _kernel(use, entry)
             kind = _kind(use.kind, source is not None, any(a.is_tap for a in axes))
             place = (entry.offset + int(first[0]), int(first[2]), int(first[1]))
             built.append(ParameterBlock(use.parameter, kind, source, target, *place, _sorted(axes), flat))
-        return built
+        if is_movable(built, self.sites, self.names):
+            return built
+        for axis in use.slots:
+            self._require_pinned(self.axis_ids[axis], axis)
+        return [_as_feature(b) for b in built]
 
     def _dimensions(
         self, use: Use, entry: Entry, source: int | None, target: int | None
@@ -201,6 +209,12 @@ def _kernel(use: Use, entry: Entry) -> list[BoxAxis]:
 def _kind(kind: str, edge: bool, taps: bool) -> str:
     known = EDGE_KINDS if edge else NODE_KINDS
     return kind if kind in known and not (kind == "bias" and taps) else "other"
+
+
+def _as_feature(block: ParameterBlock) -> ParameterBlock:
+    """The same elements as a feature of the whole graph."""
+    axes = tuple(BoxAxis(a.size, a.stride, 0, 0) for a in block.axes)
+    return replace(block, kind="other", source=None, target=None, first_source=0, first_target=0, axes=axes)
 
 
 def _sorted(axes: list[BoxAxis]) -> tuple[BoxAxis, ...]:

@@ -101,9 +101,9 @@ def _structure(topology: Topology) -> Structure:
 
 
 def _uses(topology: Topology) -> list[list[ParameterBlock]]:
-    """Blocks that together are one use of one parameter."""
+    """Blocks that together are one use of one parameter by neurons."""
     uses: dict[tuple, list[ParameterBlock]] = {}
-    for block in topology.blocks:
+    for block in (b for b in topology.blocks if b.source is not None or b.target is not None):
         uses.setdefault((block.parameter, block.source, block.target), []).append(block)
     return list(uses.values())
 

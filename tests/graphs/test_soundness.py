@@ -107,6 +107,30 @@ def leaves_torch(net: Net, x: Tensor) -> Tensor:
     return net.b(h.tanh()) * h[0, 2].item() + h.detach().numpy()[0, 1] + h[0].tolist()[0]
 
 
+def class_token(net: Net, x: Tensor) -> Tensor:
+    """Two neuron axes that nothing unites are read as one."""
+    h = torch.cat([net.c.expand(2, 1, 6), net.a(x)], 1)
+    return net.b(torch.cat([h, torch.sin(h)], -1))
+
+
+def raw_reshape(net: Net, x: Tensor) -> Tensor:
+    """A reshape that mixes neurons and positions."""
+    return net.b(F.relu(net.a(x)).reshape(2, 6, 5).mT)
+
+
+def stacked_layers(net: Net, x: Tensor) -> Tensor:
+    h = torch.tanh(F.linear(net.i(x), net.w[0]))
+    return net.o(torch.tanh(F.linear(h, net.w[1])))
+
+
+def group_scale(net: Net, x: Tensor) -> Tensor:
+    return net.b((net.a(x).view(3, 2, 3) * net.s[:, None]).flatten(1))
+
+
+def with_own_transpose(net: Net, x: Tensor) -> Tensor:
+    return net.b(net.a(x) @ (net.w + net.w.T))
+
+
 def same_twice(net: Net, x: Tensor) -> Tensor:
     h = net.a(x)
     return net.b(torch.cat([h, F.relu(h)], -1))
@@ -158,6 +182,31 @@ CASES: dict[str, tuple[nn.Module, tuple]] = {
     "some neurons": (Net(some_neurons, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
     "chosen neurons": (Net(chosen_neurons, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
     "leaves torch": (Net(leaves_torch, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
+    "class token": (Net(class_token, a=nn.Linear(4, 6), c=table(1, 1, 6), b=nn.Linear(12, 2)), X54),
+    "raw reshape": (Net(raw_reshape, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X54),
+    "stacked layers": (Net(stacked_layers, i=nn.Linear(4, 6), w=table(2, 6, 6), o=nn.Linear(6, 2)), X4),
+    "group scale": (Net(group_scale, a=nn.Linear(4, 6), s=table(2), b=nn.Linear(6, 2)), X4),
+    "own transpose": (Net(with_own_transpose, a=nn.Linear(4, 6), w=table(6, 6), b=nn.Linear(6, 2)), X4),
+    "rolled and flattened": (
+        Net(lambda net, x: net.b(net.a(x).roll(1, -1).flatten(1)), a=nn.Linear(4, 6), b=nn.Linear(30, 2)),
+        X54,
+    ),
+    "flipped kernel": (
+        Net(
+            lambda net, x: net.o(F.relu(F.conv2d(x, net.w.flip(0))).mean((2, 3))),
+            w=table(5, 3, 3, 3),
+            o=nn.Linear(5, 2),
+        ),
+        IMAGE,
+    ),
+    "spectral norm": (
+        nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 8)), nn.ReLU(), nn.Linear(8, 2)),
+        X4,
+    ),
+    "outer product": (
+        Net(lambda net, x: net.b(x @ torch.outer(net.u, net.v)), u=table(4), v=table(6), b=nn.Linear(6, 2)),
+        X4,
+    ),
     "same twice": (Net(same_twice, a=nn.Linear(4, 6), b=nn.Linear(12, 2)), X4),
     "low rank": (Net(low_rank, A=table(4, 3), B=table(3, 8), o=nn.Linear(8, 2)), X4),
     "tied autoencoder": (Net(tied_autoencoder, w=table(8, 4)), X4),
@@ -241,6 +290,7 @@ def test_known_groups() -> None:
         return 10 ** graphs.trace(module, *inputs).log10_group_order
 
     factorial = {2: 2, 3: 6, 4: 24, 5: 120, 8: 40320}
+    assert order("flipped kernel") == pytest.approx(120)
     assert order("one neuron") == pytest.approx(120)
     assert order("some neurons") == pytest.approx(factorial[3] ** 2)
     assert order("chosen neurons") == pytest.approx(factorial[4])
@@ -352,3 +402,30 @@ def test_graphs_of_moved_weights_are_isomorphic(name: str) -> None:
     assert edges(before, to) == edges(after, same)
     assert nodes(before, to) == nodes(after, same)
     assert torch.equal(before.rank[to], before.rank)
+
+
+def test_layers_are_in_order_of_computation() -> None:
+    """A low-rank weight is two layers; the sites of a topology follow the computation."""
+    module, inputs = CASES["low rank"]
+    topology = graphs.trace(module, *inputs)
+    assert [(s.size, s.layer) for s in topology.sites] == [(4, 0), (3, 1), (8, 2), (2, 3)]
+
+
+def test_parameters_in_one_flat_vector_are_each_their_own() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    digest = graphs.trace(net, torch.zeros(1, 3)).digest
+    flat = nn.utils.parameters_to_vector(net.parameters()).detach()
+    nn.utils.vector_to_parameters(flat, net.parameters())
+    assert graphs.trace(net, torch.zeros(1, 3)).digest == digest
+
+
+def test_outputs_of_two_heads_are_one_output_group() -> None:
+    net = Net(lambda n, x: n.o(n.a(x)) + n.q(n.a(x)), a=nn.Linear(4, 6), o=nn.Linear(6, 2), q=nn.Linear(6, 2))
+    assert [g.kind for g in graphs.trace(net, *X4).groups] == ["input", "hidden", "output"]
+
+
+def test_a_certificate_is_never_of_nothing() -> None:
+    with pytest.raises(ValueError, match="floating output to compare, got none"):
+        graphs.certify(Net(lambda n, x: n.a(x).argmax(-1), a=nn.Linear(4, 3)), *X4)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        graphs.certify(Net(lambda n, x: n.a(x) * torch.nan, a=nn.Linear(4, 3)), *X4)
