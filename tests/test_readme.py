@@ -1,0 +1,43 @@
+"""What the README shows works as written."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import graphs
+import zoo
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+def test_the_graph_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict = {}
+    exec(blocks("python")[0], names)
+    assert "max_error" in capsys.readouterr().out
+    assert names["batch"].num_graphs == 2
+
+
+def test_the_own_network_spec_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = zoo.ZooSpec.from_dict(yaml.safe_load(blocks("yaml")[0]))
+    assert spec.count == 500
+    (tmp_path / "my_code.py").write_text(blocks("python")[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    net = graphs.Recipe("my_code:make_net").build()
+    assert graphs.certify(net, torch.zeros(1, 3, 16, 16)).passed
+
+
+def test_tables_are_those_of_the_results() -> None:
+    done = subprocess.run([sys.executable, str(ROOT / "scripts" / "readme_tables.py"), "--check"])
+    assert done.returncode == 0
