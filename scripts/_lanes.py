@@ -12,11 +12,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Job:
-    """A command, what to call it, and the folder that gets its output as ``output.txt``."""
+    """A command, what to call it, and the folder it writes to; what it prints goes to ``FOLDER.txt`` beside that."""
 
     title: str
     folder: Path
     command: list[str]
+
+    @property
+    def output(self) -> Path:
+        return self.folder.with_name(self.folder.name + ".txt")
 
 
 def run_jobs(jobs: Sequence[Job], lanes: int = 2) -> dict[str, float]:
@@ -45,12 +49,12 @@ def run_jobs(jobs: Sequence[Job], lanes: int = 2) -> dict[str, float]:
 
 
 def _start(job: Job) -> subprocess.Popen[bytes]:
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with open(job.folder / "output.txt", "wb") as output:
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    with open(job.output, "wb") as output:
         return subprocess.Popen(job.command, stdout=output, stderr=subprocess.STDOUT)
 
 
 def _check(job: Job, status: int) -> None:
     if status:
-        text = (job.folder / "output.txt").read_text(errors="replace")
+        text = job.output.read_text(errors="replace")
         raise RuntimeError(f"{job.title} ended with status {status}:\n{' '.join(job.command)}\n{text[-3000:]}")
