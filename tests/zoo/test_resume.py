@@ -35,7 +35,14 @@ def start(spec: zoo.ZooSpec, root: Path, workers: int, folder: Path) -> "subproc
     command = [sys.executable, "-m", "zoo", "build", str(path), str(root), "--workers", str(workers), "--quiet"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, start_new_session=True, text=True, stderr=subprocess.PIPE
+        command,
+        cwd=ROOT,
+        env=environment,
+        start_new_session=True,
+        text=True,
+        stderr=subprocess.PIPE,
+        # A suite that runs in the background ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
