@@ -34,6 +34,7 @@ def test_the_own_network_spec_is_accepted(tmp_path: Path, monkeypatch: pytest.Mo
     assert spec.count == 500
     (tmp_path / "my_code.py").write_text(blocks("python")[1])
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_code", raising=False)
     net = graphs.Recipe("my_code:make_net").build()
     assert graphs.certify(net, torch.zeros(1, 3, 16, 16)).passed
 
