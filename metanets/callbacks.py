@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from metanets.durable import write_durably
+from graphs.durable import write_durably
 
 Record = Mapping[str, Any]
 Callback = Callable[[Record], None]

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from metanets.durable import write_durably
+from graphs.durable import write_durably
 
 NAME = "checkpoint.safetensors"
 

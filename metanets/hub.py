@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from metanets.durable import write_durably
+from graphs.durable import write_durably
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 

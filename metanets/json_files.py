@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from metanets.durable import write_durably
+from graphs.durable import write_durably
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from graphs.durable import write_durably
+
 
 def row(
     what: str, value: float, unit: str, at_least: float | None = None, at_most: float | None = None
@@ -40,12 +42,7 @@ def write(path: str | Path, rows: list[dict[str, Any]], seed: int) -> None:
         "seed": seed,
         "rows": rows,
     }
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        file.write(json.dumps(content, indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+    write_durably(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def show(rows: list[dict[str, Any]]) -> None:

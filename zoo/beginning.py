@@ -4,7 +4,7 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.durable import temporaries, write_durably
+from graphs.durable import temporaries, write_durably
 from zoo.manifest import NAME, Manifest
 from zoo.planning import Facts, PlannedMember, plan
 from zoo.spec import ZooSpec

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graphs.durable import temporaries, write_durably
 from zoo.beginning import begin, check_versions
-from zoo.durable import temporaries, write_durably
 from zoo.engines import ENGINES, Event
 from zoo.locking import builder_lock
 from zoo.manifest import NAME, Manifest, fault, file_record

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from graphs.durable import append_durably, write_durably
 from zoo.digests import canonical_json, file_digest
-from zoo.durable import append_durably, write_durably
 from zoo.planning import Facts
 
 FORMAT = 1

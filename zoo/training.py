@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.durable import write_durably
+from graphs.durable import write_durably
 from zoo.manifest import Manifest, file_record
 from zoo.planning import PlannedMember, plan
 from zoo.shards import shard_bytes

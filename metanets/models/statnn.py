@@ -11,7 +11,7 @@ import numpy
 from numpy.typing import ArrayLike, NDArray
 
 from graphs import ParameterGraph
-from metanets.durable import write_durably
+from graphs.durable import write_durably
 
 STATISTICS = ("mean", "var", "q0", "q25", "q50", "q75", "q100")
 COUNTS = ("parameters", "layers", "matrices", "convolutions", "norms")

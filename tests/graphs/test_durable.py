@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metanets.durable import write_durably
+from graphs.durable import write_durably
 
 
 def test_writes_and_leaves_nothing_else(tmp_path: Path) -> None:
