@@ -10,11 +10,13 @@ from graphs.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from graphs.batching import GraphBatch, collate
+    from graphs.certifying import Certificate, certify
+    from graphs.errors import UntraceableError
     from graphs.kernels import BlockTable
     from graphs.layout import Layout, flat_layout
     from graphs.parameter_graph import ParameterGraph
     from graphs.recipe import Recipe
-    from graphs.symmetries import Certificate, Symmetry, certify
+    from graphs.symmetries import Symmetry
     from graphs.topology import (
         ACTIVATIONS,
         EDGE_KINDS,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
         Site,
         Topology,
     )
-    from graphs.tracing import UntraceableError, trace
+    from graphs.tracing import trace
 
 __all__ = [
     "ACTIVATIONS",
@@ -57,7 +59,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "ACTIVATIONS": "topology",
         "BlockTable": "kernels",
-        "Certificate": "symmetries",
+        "Certificate": "certifying",
         "EDGE_KINDS": "topology",
         "GraphBatch": "batching",
         "KINDS": "topology",
@@ -71,8 +73,8 @@ __getattr__, __dir__ = lazy_exports(
         "Site": "topology",
         "Symmetry": "symmetries",
         "Topology": "topology",
-        "UntraceableError": "tracing",
-        "certify": "symmetries",
+        "UntraceableError": "errors",
+        "certify": "certifying",
         "collate": "batching",
         "flat_layout": "layout",
         "trace": "tracing",

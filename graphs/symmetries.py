@@ -1,17 +1,13 @@
-"""Permutation symmetries of a topology, applied to weights, and the certificate that a conversion is right."""
+"""Permutation symmetries of a topology, applied to weights."""
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_map
+from torch import Tensor
 
 from graphs.boxes import spread
 from graphs.refinement import Structure, mix, structure
@@ -145,115 +141,6 @@ def coverage(topology: Topology) -> float:
             here |= free[block.source][source]
         moved[offset] |= here
     return float(moved.mean()) if len(moved) else 0.0
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What was checked of a conversion.
-
-    Args:
-        max_error: largest output difference over trials and inputs, relative to the largest output.
-        coverage: fraction of parameter elements that some symmetry moves.
-        log10_group_order: log10 of the number of permutation symmetries.
-        pinned: what was pinned for want of a rule, and how many neurons.
-        tolerance: the error up to which it passes.
-    """
-
-    max_error: float
-    coverage: float
-    log10_group_order: float
-    pinned: dict[str, int]
-    tolerance: float = 1e-9
-
-    @property
-    def passed(self) -> bool:
-        return self.max_error <= self.tolerance
-
-
-def certify(
-    module: nn.Module, *example_inputs: Any, inputs: Sequence[Any] = (), trials: int = 3, seed: int = 0
-) -> Certificate:
-    """Trace a float64 copy with randomised weights, apply random symmetries, compare outputs on fresh inputs.
-
-    Args:
-        module: any network; it is not changed.
-        example_inputs: what it is traced on.
-        inputs: further tuples of inputs to compare on; by default random ones like the example.
-        trials: number of random symmetries.
-
-    >>> certify(nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)), torch.zeros(1, 2)).passed
-    True
-    """
-    from graphs.tracing import trace
-
-    generator = torch.Generator().manual_seed(seed)
-    subject = copy.deepcopy(module).double().eval()
-    _randomise(subject, generator)
-    examples = tree_map(_double, example_inputs)
-    topology = trace(subject, *examples)
-    graph = topology.bind(subject.state_dict())
-    fresh = [tuple(tree_map(_double, i)) for i in inputs] or [
-        tree_map(lambda t: _like(t, generator), examples) for _ in range(2)
-    ]
-    error = 0.0
-    for _ in range(trials):
-        moved = graph.apply(topology.random_symmetry(generator)).state_dict()
-        error = max(error, *(_difference(subject, moved, x) for x in fresh))
-    return Certificate(error, coverage(topology), topology.log10_group_order, dict(topology.pinned))
-
-
-def _difference(module: nn.Module, weights: dict[str, Tensor], inputs: tuple) -> float:
-    moved = copy.deepcopy(module)
-    moved.load_state_dict(weights)
-    with torch.no_grad():
-        before, after = module(*inputs), moved(*inputs)
-    pairs = list(zip(_tensors(before), _tensors(after), strict=True))
-    if not pairs:
-        raise ValueError("expected a floating output to compare, got none; certify what the outputs are computed from")
-    return max(_relative(a, b) for a, b in pairs)
-
-
-def _relative(a: Tensor, b: Tensor) -> float:
-    """Largest difference relative to the largest value; infinite where one is not finite and the other differs."""
-    known = torch.isfinite(a) & torch.isfinite(b)
-    if not bool(torch.equal(a[~known].nan_to_num(), b[~known].nan_to_num())):
-        return math.inf
-    if not bool(known.any()):
-        raise ValueError("every output is NaN or infinite, so nothing can be certified; use inputs in the usual range")
-    return float((a - b)[known].abs().max() / a[known].abs().max().clamp(min=1e-30))
-
-
-def _tensors(outputs: Any) -> list[Tensor]:
-    outputs = outputs.to_tuple() if hasattr(outputs, "to_tuple") else outputs
-    return [t for t in tree_flatten(outputs)[0] if isinstance(t, Tensor) and t.is_floating_point() and t.numel()]
-
-
-def _double(value: Any) -> Any:
-    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
-
-
-def _like(value: Any, generator: torch.Generator) -> Any:
-    """A random input like an example: normal numbers, or whole numbers in the example's range."""
-    if not isinstance(value, Tensor):
-        return value
-    if value.is_floating_point():
-        return torch.randn(value.shape, dtype=value.dtype, generator=generator)
-    if value.dtype == torch.bool or not value.numel():
-        return value
-    return torch.randint(int(value.min()), int(value.max()) + 1, value.shape, dtype=value.dtype, generator=generator)
-
-
-def _randomise(module: nn.Module, generator: torch.Generator) -> None:
-    """Break the accidental symmetries of initial weights (ones, zeros), buffers included; variances stay positive."""
-    seen: set[int] = set()
-    with torch.no_grad():
-        for name, tensor in module.state_dict(keep_vars=True).items():
-            if not tensor.is_floating_point() or tensor.data_ptr() in seen:
-                continue
-            seen.add(tensor.data_ptr())
-            noise = torch.randn(tensor.shape, dtype=tensor.dtype, generator=generator)
-            scale = float(tensor.std()) + 0.1 if tensor.numel() > 1 else 0.1
-            tensor.copy_(tensor * noise.mul(0.3).exp() if "var" in name else tensor + 0.3 * scale * noise)
 
 
 def apply(graph: ParameterGraph, symmetry: Symmetry) -> ParameterGraph:

@@ -13,32 +13,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
-from graphs import rules
 from graphs.assembly import assemble
-from graphs.calls import Calls
-from graphs.classes import NeuronClasses
-from graphs.labels import Algebra, Column, Label, grid, narrow
+from graphs.errors import UntraceableError
 from graphs.layout import Layout, flat_layout
-from graphs.operation import Operation
-from graphs.recording import Recording, place_numbers
-from graphs.rules.pointwise import pointwise
-from graphs.storages import Storages, constant_label
+from graphs.recorder import Recorder
 from graphs.topology import Topology
-
-FACTORIES = frozenset(
-    "zeros ones full arange empty zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty "
-    "scalar_tensor linspace randn rand rand_like randn_like bernoulli empty_strided new_empty_strided eye "
-    "tril_indices _local_scalar_dense is_nonzero _assert_async _assert_tensor_metadata".split()
-)
-
-
-class UntraceableError(ValueError):
-    """The module cannot be turned into a topology; the message names the operation or module path and what to do."""
+from graphs.trees import map_tensors, tensors_in
 
 
 def trace(module: nn.Module, *inputs: Any, **kwargs: Any) -> Topology:
@@ -50,7 +33,7 @@ def trace(module: nn.Module, *inputs: Any, **kwargs: Any) -> Topology:
 
     Args:
         module: any network.
-        inputs: example tensors; smallest sizes that run.
+        inputs: example tensors, or dicts, lists and objects that hold them; smallest sizes that run.
         kwargs: keyword inputs.
 
     Raises UntraceableError when the forward pass fails, returns no tensor, or the module holds what is no tensor.
@@ -60,11 +43,11 @@ def trace(module: nn.Module, *inputs: Any, **kwargs: Any) -> Topology:
     (6, 9)
     """
     layout = _layout(module)
-    inputs, kwargs = tree_map(lambda v: v.clone() if isinstance(v, Tensor) else v, (inputs, kwargs))
+    inputs, kwargs = map_tensors(torch.clone, (inputs, kwargs))
     recorder = Recorder(module, layout)
-    for i, tensor in enumerate(t for t in tree_flatten((inputs, kwargs))[0] if isinstance(t, Tensor)):
+    for i, tensor in enumerate(tensors_in((inputs, kwargs))):
         recorder.watch_input(i, tensor)
-    with _plain_evaluation(module), recorder.modules(module):
+    with _plain_evaluation(module), recorder.where.within(module):
         outputs = recorder.run(module, inputs, kwargs)
     recorder.watch_outputs(outputs)
     recorder.pin_unread()
@@ -76,14 +59,6 @@ def _layout(module: nn.Module) -> Layout:
         return flat_layout(module)
     except ValueError as error:
         raise UntraceableError(f"{type(module).__name__} cannot be traced: {error}") from error
-
-
-def _own_storages(module: nn.Module, layout: Layout) -> dict[str, Tensor]:
-    """Copies of the parameters that share their memory with others (a flat vector of all weights)."""
-    state = module.state_dict(keep_vars=True)
-    floating = [(e.name, state[e.name]) for e in layout.stored if state[e.name].layout == torch.strided]
-    part = {n: t for n, t in floating if t.numel() * t.element_size() < t.untyped_storage().nbytes()}
-    return {name: tensor.detach().clone() for name, tensor in part.items()}
 
 
 @contextmanager
@@ -109,266 +84,3 @@ def _without_mkldnn() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="TF32 acceleration")
         with torch.backends.mkldnn.flags(enabled=False):
             yield
-
-
-class Recorder(TorchDispatchMode):
-    """The dispatch mode: labels of storages in, a Recording out."""
-
-    def __init__(self, module: nn.Module, layout: Layout) -> None:
-        super().__init__()
-        self.classes = NeuronClasses()
-        self.recording = Recording()
-        self.storages = Storages()
-        self.rules = rules.load()
-        self.path: list[str] = []
-        self.running = ""
-        self.read_ids: list[Tensor] = []
-        self.null = int(self.classes.new(1))
-        self.classes.pin(torch.tensor([self.null]))
-        self.weights = _own_storages(module, layout)
-        state = {**module.state_dict(keep_vars=True), **self.weights}
-        for number, entry in enumerate(layout.entries):
-            if entry.offset is None:
-                self._watch_constant(state[entry.name])
-            elif entry.tied_to is None:
-                self._watch_parameter(number, state[entry.name])
-
-    # ---- what is watched
-
-    def _watch_parameter(self, number: int, tensor: Tensor) -> None:
-        if tensor.layout != torch.strided or self.storages.tracked(tensor):
-            return
-        columns = []
-        for d, n in enumerate(tensor.shape):
-            if n > 1:
-                ids = self.classes.new(n, (number, d)).view([n if i == d else 1 for i in range(tensor.dim())])
-                self.recording.axis_ids[number, d] = ids
-                columns.append(Column(ids, frozenset([("axis", number, d)])))
-        label = Label(columns=tuple(columns), parameters=frozenset([number]))
-        self.storages.write(tensor.detach(), label, self.null)
-
-    def _watch_constant(self, tensor: Tensor) -> None:
-        """Integer entries belong to the network: each element is a place of its own, whatever its value now."""
-        if tensor.layout == torch.strided and not self.storages.tracked(tensor):
-            self.storages.write(tensor, Label(positions=grid(tensor.shape, range(tensor.dim()))), self.null)
-
-    def watch_input(self, number: int, tensor: Tensor) -> None:
-        positions = grid(tensor.shape, range(tensor.dim()))
-        label = Label(positions=positions, unit=frozenset([("input", number)]), active=True)
-        self.storages.write(tensor, label, self.null)
-
-    def watch_outputs(self, outputs: Any) -> None:
-        """Pin every neuron axis of what the network returns, and mark its places."""
-        tensors = [t for t in tree_flatten(_plain(outputs))[0] if isinstance(t, Tensor)]
-        if not tensors:
-            raise UntraceableError(
-                f"the forward pass returned {type(outputs).__name__}, expected at least one tensor; return the tensors"
-            )
-        labels = [(t, self.label(t)) for t in tensors if self.storages.tracked(t)]
-        if not any(label.active for _, label in labels):
-            raise UntraceableError(
-                "no output depends on the inputs through torch operations; keep the forward pass in torch (no numpy), "
-                "and give the tensors that the outputs depend on as inputs"
-            )
-        for tensor, label in labels:
-            for column in label.columns:
-                self.classes.mark(column.ids, list(grid(tensor.shape, column.dims)))
-            for place in place_numbers(label.places()):
-                self.recording.places[place].is_output = True
-
-    def pin_unread(self) -> None:
-        """Pin the parameter slots that the pass never read: nothing is known of them."""
-        read = torch.zeros(len(self.classes), dtype=torch.bool)
-        for ids in self.read_ids:
-            read[ids.reshape(-1)] = True
-        unread = [ids[~read[ids]] for ids in self.recording.axis_ids.values()]
-        if unread:
-            self.classes.pin(self.classes.roots(torch.cat(unread)))
-
-    @contextmanager
-    def modules(self, root: nn.Module) -> Iterator[None]:
-        """Keep ``path`` at the module that is running."""
-
-        def leave(*_: Any) -> None:
-            self.path.pop()  # not after an error: the path then names the module that failed
-
-        handles = []
-        for name, module in root.named_modules():
-            handles.append(module.register_forward_pre_hook(lambda *_, n=name: self.path.append(n)))
-            handles.append(module.register_forward_hook(leave))
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def run(self, module: nn.Module, inputs: tuple, kwargs: dict[str, Any]) -> Any:
-        try:
-            with Calls(self._see, self._leave), self:
-                return torch.func.functional_call(module, self.weights, inputs, kwargs)
-        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-            where = f"in {self._where()!r}" if self._where() else "in its forward pass"
-            what = f" at the operation {self.running}" if self.running else ""
-            raise UntraceableError(
-                f"{type(module).__name__} failed {where}{what} on the example inputs: {error}; check that the inputs "
-                "have the shapes and types that the network takes"
-            ) from error
-
-    def _see(self, number: int, output: Any) -> None:
-        """Remember which torch call returned each place, and along which of its dimensions it lies."""
-        if not isinstance(output, Tensor) or not self.storages.tracked(output):
-            return
-        label = self.label(output)
-        for column in label.columns:
-            self._seen_at(number, column.sources, tuple(sorted(column.dims)))
-        if not label.columns:
-            self._seen_at(number, label.unit, ())
-
-    def _leave(self, name: str, tensor: Any) -> None:
-        """Values go where they cannot be followed: what they are of is pinned."""
-        if isinstance(tensor, Tensor) and self.storages.tracked(tensor):
-            for column in self.label(tensor).columns:
-                self.classes.pin(self.classes.roots(column.ids))
-                where = f"{name} in {self._where() or 'the network'}"
-                self.recording.pinned[where] = self.recording.pinned.get(where, 0) + len(torch.unique(column.ids))
-
-    def _seen_at(self, number: int, sources: frozenset, dims: tuple[int, ...]) -> None:
-        whole = [s[1] for s in sources if s[0] == "place" and len(s) == 2]
-        for place in whole:
-            self.recording.places[place].seen = self.recording.places[place].seen or (number, dims)
-
-    def _where(self) -> str:
-        return self.path[-1] if self.path else ""
-
-    # ---- labels
-
-    def label(self, tensor: Tensor) -> Label:
-        """The label of a tensor, in terms of the classes as they are now."""
-        if not self.storages.tracked(tensor):
-            return constant_label(tensor)
-        try:
-            label = self.storages.read(tensor)
-        except LookupError:
-            label = self._pin_storage(tensor)
-        if label.parameters:
-            self.read_ids.extend(c.ids for c in label.columns)
-        for before, after in zip(self.storages.written(tensor).columns, label.columns, strict=False):
-            self.classes.mark_part(before.ids, after.ids)
-        merged: dict[tuple, Column] = {}
-        for column in label.columns:
-            ids = narrow(self.classes.roots(column.ids))
-            column = Column(ids, self._narrowed(column.sources, ids))
-            key = (tuple(ids.shape), tuple(ids.reshape(-1).tolist()))
-            known = merged.get(key)
-            merged[key] = Column(ids, column.sources | known.sources if known else column.sources)
-        columns = tuple(c for c in merged.values() if c.dims or label.parameters)
-        return Label(label.positions, columns, label.unit, label.parameters, label.active)
-
-    def _narrowed(self, sources: frozenset, ids: Tensor) -> frozenset:
-        """A view of some neurons of a place comes from that part of it."""
-        places = [s for s in sources if s[0] == "place"]
-        if len(places) != 1:
-            return sources
-        whole, seen = self.recording.places[places[0][1]].ids, torch.unique(ids)
-        if whole is None or len(seen) == len(torch.unique(self.classes.roots(whole))):
-            return sources
-        return (sources - {places[0]}) | {self.recording.part(places[0][1], seen)}
-
-    def _pin_storage(self, tensor: Tensor) -> Label:
-        """A storage seen under another element size (complex numbers as pairs): its neurons are pinned."""
-        label = self.storages.written(tensor)
-        for column in label.columns:
-            self.classes.pin(self.classes.roots(column.ids))
-        where = f"a view as {tensor.dtype} in {self._where() or 'the network'}"
-        self.recording.pinned[where] = sum(c.ids.numel() for c in label.columns)
-        unit = label.places()
-        return Label(grid(tensor.shape, range(tensor.dim())), (), unit, label.parameters, label.active)
-
-    # ---- dispatch
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        tensors = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, Tensor)]
-        before = {}
-        if func._schema.is_mutable:
-            before = {id(t): self.label(t) for t in tensors if t.layout == torch.strided}
-        self.running = func.overloadpacket.__name__
-        result = func(*args, **kwargs)
-        self.running = ""
-        outputs = [t for t in tree_flatten(result)[0] if isinstance(t, Tensor)]
-        for tensor in (*tensors, *outputs):
-            if tensor.layout == torch.strided:
-                self.storages.keep(tensor)
-        name = func.overloadpacket.__name__
-        ours = outputs and name not in FACTORIES and any(self.storages.tracked(t) for t in tensors)
-        if ours and not self._is_view(func, outputs, tensors):
-            self._record(func, name, args, kwargs, outputs, before)
-        return result
-
-    def _is_view(self, func: Any, outputs: list[Tensor], inputs: list[Tensor]) -> bool:
-        if torch.Tag.inplace_view in func.tags:
-            return True
-        if func._schema.is_mutable:
-            return False
-        return all(any(self.storages.same(o, i) for i in inputs if i.layout == torch.strided) for o in outputs)
-
-    def _record(self, func: Any, name: str, args: tuple, kwargs: dict, outputs: list[Tensor], before: dict) -> None:
-        name = name if name.startswith("__") else name.rstrip("_")
-        op = Operation(
-            name=name,
-            arguments=_bind(func, args, kwargs),
-            outputs=outputs,
-            algebra=Algebra(self.classes),
-            recording=self.recording,
-            module=self._where(),
-            read=lambda t: before.get(id(t)) or self.label(t),
-            write=lambda t, label: self.storages.write(t, label, self.null),
-            null=self.null,
-        )
-        labels = self._apply_rule(func, op)
-        if labels is None:
-            labels = self._pin(op)
-        first = op.place_output(labels[0])
-        for i, (tensor, label) in enumerate(zip(outputs, labels, strict=True)):
-            placed = first if i == 0 else _at_places_of(label, labels[0], first)
-            self.storages.write(tensor, placed, self.null)
-
-    def _apply_rule(self, func: Any, op: Operation) -> list[Label] | None:
-        rule = self.rules.get(op.name)
-        if rule is None and torch.Tag.pointwise in func.tags:
-            rule = pointwise
-        if rule is None:
-            return None
-        label = rule(op)
-        return [label] if isinstance(label, Label) else label
-
-    def _pin(self, op: Operation) -> list[Label]:
-        """No rule: fix every neuron that enters, and name the output by its positions alone."""
-        labels = [op.read(t) for t in op.tensors().values() if t.layout == torch.strided]
-        for label in labels:
-            op.pin(label)
-        unit = frozenset().union(*(label.places() for label in labels))
-        active = any(label.active for label in labels)
-        parameters = frozenset() if active else frozenset().union(*(label.parameters for label in labels))
-        return [Label(grid(t.shape, range(t.dim())), (), unit, parameters, active) for t in op.outputs]
-
-
-def _at_places_of(label: Label, first: Label, placed: Label) -> Label:
-    """A further output of an operation: it stands at the places of the first where it has the same neurons."""
-    if label is first:
-        return placed
-    columns = tuple(Column(c.ids, frozenset().union(*(p.sources for p in placed.columns))) for c in label.columns)
-    return Label(label.positions, columns, placed.places(), label.parameters, label.active)
-
-
-def _bind(func: Any, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments by schema name, defaults included."""
-    bound = {a.name: a.default_value for a in func._schema.arguments if a.has_default_value()}
-    bound.update({a.name: v for a, v in zip(func._schema.arguments, args, strict=False)})
-    bound.update(kwargs)
-    return bound
-
-
-def _plain(outputs: Any) -> Any:
-    """Model output objects as containers that torch's tree knows."""
-    return outputs.to_tuple() if hasattr(outputs, "to_tuple") else outputs
