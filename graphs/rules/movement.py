@@ -55,13 +55,16 @@ def pad(op: Operation) -> Label | None:
 
 @rule("cat", "stack")
 def cat(op: Operation) -> Label:
-    """Parts laid along one axis. Parts that share neurons, or have none, are told apart by a position."""
-    tensors, dim = op["tensors"], op.arguments.get("dim", 0) % op.out.dim()
+    """Parts laid along one axis. Parts that share neurons, or have none, are told apart by a position. A part without
+    elements may have any number of dimensions (the empty cache of a transformer) and adds nothing."""
+    tensors, dim = [t for t in op["tensors"] if t.numel()], op.arguments.get("dim", 0) % op.out.dim()
+    if not tensors:
+        return Label(active=any(op.read(t).active for t in op["tensors"]))
     labels = [op.read(t) for t in tensors]
     if op.name == "stack":
         labels = [label.map(lambda v: v.unsqueeze(dim)) for label in labels]
     sizes = [1 if op.name == "stack" else t.shape[dim] for t in tensors]
-    kept = [(label, n) for label, n in zip(labels, sizes, strict=True) if n]
+    kept = list(zip(labels, sizes, strict=True))
     active = any(label.active for label, _ in kept)
     return Label(
         positions=_positions(op, kept, dim),

@@ -131,6 +131,12 @@ def with_own_transpose(net: Net, x: Tensor) -> Tensor:
     return net.b(net.a(x) @ (net.w + net.w.T))
 
 
+def empty_cache(net: Net, x: Tensor) -> Tensor:
+    """A cache that is still empty has one dimension, whatever it is joined to."""
+    keys = torch.cat([torch.tensor([]), net.k(x)], -2)
+    return net.o(net.q(x) @ keys.mT @ keys)
+
+
 def same_twice(net: Net, x: Tensor) -> Tensor:
     h = net.a(x)
     return net.b(torch.cat([h, F.relu(h)], -1))
@@ -207,6 +213,7 @@ CASES: dict[str, tuple[nn.Module, tuple]] = {
         Net(lambda net, x: net.b(x @ torch.outer(net.u, net.v)), u=table(4), v=table(6), b=nn.Linear(6, 2)),
         X4,
     ),
+    "empty cache": (Net(empty_cache, q=nn.Linear(4, 6), k=nn.Linear(4, 6), o=nn.Linear(6, 2)), X54),
     "same twice": (Net(same_twice, a=nn.Linear(4, 6), b=nn.Linear(12, 2)), X4),
     "low rank": (Net(low_rank, A=table(4, 3), B=table(3, 8), o=nn.Linear(8, 2)), X4),
     "tied autoencoder": (Net(tied_autoencoder, w=table(8, 4)), X4),
@@ -299,6 +306,7 @@ def test_known_groups() -> None:
     assert order("low rank") == pytest.approx(factorial[8] * factorial[3] * 1)
     assert order("grouped convolution") == pytest.approx(factorial[4] * factorial[2] ** 4 * factorial[3] ** 4)
     assert order("multi-head attention") == pytest.approx(factorial[8] * factorial[2] * factorial[4] ** 4)
+    assert order("empty cache") == pytest.approx(720)
     assert order("lstm") == pytest.approx(factorial[5])
 
 
