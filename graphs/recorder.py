@@ -13,6 +13,7 @@ from graphs import rules
 from graphs.calls import Calls
 from graphs.classes import NeuronClasses
 from graphs.errors import UntraceableError
+from graphs.evaluation import own_storages, untraceable
 from graphs.labels import Algebra, Column, Label, grid, narrow
 from graphs.layout import Layout
 from graphs.operation import Operation
@@ -43,7 +44,7 @@ class Recorder(TorchDispatchMode):
         self.read_ids: list[Tensor] = []
         self.null = int(self.classes.new(1))
         self.classes.pin(torch.tensor([self.null]))
-        self.weights = _own_storages(module, layout)
+        self.weights = own_storages(module, layout)
         state = {**module.state_dict(keep_vars=True), **self.weights}
         for number, entry in enumerate(layout.entries):
             if entry.offset is None:
@@ -104,16 +105,8 @@ class Recorder(TorchDispatchMode):
             self.classes.pin(self.classes.roots(torch.cat(unread)))
 
     def run(self, module: nn.Module, inputs: tuple, kwargs: dict[str, Any]) -> Any:
-        try:
-            with Calls(self._see, self._leave), self:
-                return torch.func.functional_call(module, self.weights, inputs, kwargs)
-        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-            where = f"in {self.where.path!r}" if self.where.path else "in its forward pass"
-            what = f" at the operation {self.running}" if self.running else ""
-            raise UntraceableError(
-                f"{type(module).__name__} failed {where}{what} on the example inputs: {error}; check that the inputs "
-                "have the shapes and types that the network takes"
-            ) from error
+        with untraceable(module, self), Calls(self._see, self._leave), self:
+            return torch.func.functional_call(module, self.weights, inputs, kwargs)
 
     def _see(self, number: int, output: Any) -> None:
         """Remember which torch call returned each place, and along which of its dimensions it lies."""
@@ -265,11 +258,3 @@ def _bind(func: Any, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
     bound.update({a.name: v for a, v in zip(func._schema.arguments, args, strict=False)})
     bound.update(kwargs)
     return bound
-
-
-def _own_storages(module: nn.Module, layout: Layout) -> dict[str, Tensor]:
-    """Copies of the parameters that share their memory with others (a flat vector of all weights)."""
-    state = module.state_dict(keep_vars=True)
-    floating = [(e.name, state[e.name]) for e in layout.stored if state[e.name].layout == torch.strided]
-    part = {n: t for n, t in floating if t.numel() * t.element_size() < t.untyped_storage().nbytes()}
-    return {name: tensor.detach().clone() for name, tensor in part.items()}

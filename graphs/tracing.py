@@ -7,18 +7,13 @@ operation without a rule pins what it touches, which is always sound.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from graphs.assembly import assemble
-from graphs.errors import UntraceableError
-from graphs.layout import Layout, flat_layout
+from graphs.evaluation import plain_evaluation, traceable_layout
 from graphs.recorder import Recorder
 from graphs.topology import Topology
 from graphs.trees import map_tensors, tensors_in
@@ -42,45 +37,13 @@ def trace(module: nn.Module, *inputs: Any, **kwargs: Any) -> Topology:
     >>> topology.num_nodes, topology.num_edges
     (6, 9)
     """
-    layout = _layout(module)
+    layout = traceable_layout(module)
     inputs, kwargs = map_tensors(torch.clone, (inputs, kwargs))
     recorder = Recorder(module, layout)
     for i, tensor in enumerate(tensors_in((inputs, kwargs))):
         recorder.watch_input(i, tensor)
-    with _plain_evaluation(module), recorder.where.within(module):
+    with plain_evaluation(module), recorder.where.within(module):
         outputs = recorder.run(module, inputs, kwargs)
     recorder.watch_outputs(outputs)
     recorder.pin_unread()
     return assemble(recorder.recording, recorder.classes, layout).attach(module)
-
-
-def _layout(module: nn.Module) -> Layout:
-    try:
-        return flat_layout(module)
-    except ValueError as error:
-        raise UntraceableError(f"{type(module).__name__} cannot be traced: {error}") from error
-
-
-@contextmanager
-def _plain_evaluation(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients or fused kernels, as before afterwards."""
-    training = {m: m.training for m in module.modules()}
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    module.eval()
-    try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _without_mkldnn():
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
-        for m, flag in training.items():
-            m.training = flag
-
-
-@contextmanager
-def _without_mkldnn() -> Iterator[None]:
-    """Plain kernels; torch warns about devices that are not there when these flags are set."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="TF32 acceleration")
-        with torch.backends.mkldnn.flags(enabled=False):
-            yield
