@@ -1,0 +1,122 @@
+"""The command `graphs`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+EXAMPLES = """examples:
+  graphs inspect resnet                                                 a built-in family
+  graphs inspect my_code:make_net --input-shape 1,3,32,32               your own network"""
+
+INSPECT = """Trace a network and tell what it is made of: groups of neurons that permute as one, the sites where they
+stand, the blocks of weights between sites, the relations without weights, and a certificate that random symmetries
+leave its function unchanged. Exit code 1 when the certificate is refuted or cannot be made."""
+
+INSPECT_EXAMPLES = """examples:
+  graphs inspect resnet --kwargs '{"widths": [4, 8]}'                     a built-in family, with its arguments
+  graphs inspect my_code:make_net --input-shape 1,3,32,32                 any factory or class in this folder
+  graphs inspect my_code:make_gpt --input-shape 1,16 --input-max 50257    tokens: whole numbers below 50257
+  graphs inspect my_code:two_inputs --input-shape 1,8 --input-shape mask=1,8 --input-dtype float32 --input-dtype bool
+  graphs inspect resnet --json | jq .sizes                                for scripts
+
+A shape holds the batch axis; small sizes that run will do, with at least 2 tokens or time steps.
+Built-in families: """
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """Tell what a network is made of."""
+    from graphs.inspection import report
+    from graphs.showing import show
+
+    module, probe, topology = _traced(options)
+    told = report(topology)
+    if options.certify:
+        told["certificate"] = _certificate(module, probe)
+    print(json.dumps(told, indent=2) if options.json else show(_name(options), told))
+    return 0 if told["certificate"] is None or told["certificate"]["passed"] else 1
+
+
+def _traced(options: argparse.Namespace) -> tuple[Any, Any, Any]:
+    from graphs.arguments import network
+    from graphs.tracing import trace
+
+    given = (options.kwargs, options.input_shape, options.input_dtype, options.input_max)
+    module, probe = network(options.factory, *given)
+    return module, probe, trace(module, *probe.args, **probe.kwargs)
+
+
+def _certificate(module: Any, probe: Any) -> dict[str, Any]:
+    """The certificate as a row, or why there is none."""
+    from graphs import certify
+    from graphs.inspection import certificate_row
+
+    try:
+        return certificate_row(certify(module, *probe.args, kwargs=probe.kwargs))
+    except ValueError as error:
+        return {"passed": False, "reason": str(error)}
+
+
+def _name(options: argparse.Namespace) -> str:
+    return options.factory if options.kwargs == "{}" else f"{options.factory} {options.kwargs}"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    from graphs.recipe import FAMILIES
+
+    plain: Any = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "graphs", description="Networks as graphs.", epilog=EXAMPLES, formatter_class=plain
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(run: Callable[[argparse.Namespace], int], text: str, epilog: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            run.__name__, help=run.__doc__, description=text, epilog=epilog, formatter_class=plain
+        )
+        made.set_defaults(run=run)
+        made.add_argument("factory", help="module:factory, or a built-in family")
+        made.add_argument("--kwargs", default="{}", metavar="JSON", help="arguments of the factory")
+        made.add_argument(
+            "--input-shape",
+            action="append",
+            default=[],
+            metavar="N,N,...",
+            help="shape of an input, batch included; again for every further input; NAME=N,N,... for one by keyword",
+        )
+        made.add_argument(
+            "--input-dtype", action="append", default=[], metavar="DTYPE", help="of all inputs, or once a shape: int64"
+        )
+        made.add_argument(
+            "--input-max", action="append", default=[], type=int, metavar="N", help="whole numbers below N (tokens)"
+        )
+        return made
+
+    one = command(inspect, INSPECT, INSPECT_EXAMPLES + ", ".join(FAMILIES))
+    one.add_argument("--json", action="store_true", help="as JSON")
+    one.add_argument(
+        "--certify", action=argparse.BooleanOptionalAction, default=True, help="prove the conversion (default)"
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; a caller's mistake is one line on standard error and exit code 2."""
+    options = make_parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except ValueError as error:
+        print(f"graphs: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"graphs: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ngraphs: stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
