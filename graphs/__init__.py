@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from graphs.errors import UntraceableError
     from graphs.kernels import BlockTable
     from graphs.layout import Layout, flat_layout
+    from graphs.op_graph import ComputationGraph, OpNode, computation_graph
     from graphs.parameter_graph import ParameterGraph
     from graphs.recipe import Recipe
     from graphs.symmetries import Symmetry
@@ -34,12 +35,14 @@ __all__ = [
     "ACTIVATIONS",
     "BlockTable",
     "Certificate",
+    "ComputationGraph",
     "EDGE_KINDS",
     "GraphBatch",
     "KINDS",
     "Layout",
     "NODE_KINDS",
     "NeuronGroup",
+    "OpNode",
     "ParameterBlock",
     "ParameterGraph",
     "Recipe",
@@ -50,6 +53,7 @@ __all__ = [
     "UntraceableError",
     "certify",
     "collate",
+    "computation_graph",
     "flat_layout",
     "trace",
 ]
@@ -60,12 +64,14 @@ __getattr__, __dir__ = lazy_exports(
         "ACTIVATIONS": "topology",
         "BlockTable": "kernels",
         "Certificate": "certifying",
+        "ComputationGraph": "op_graph",
         "EDGE_KINDS": "topology",
         "GraphBatch": "batching",
         "KINDS": "topology",
         "Layout": "layout",
         "NODE_KINDS": "topology",
         "NeuronGroup": "topology",
+        "OpNode": "op_graph",
         "ParameterBlock": "topology",
         "ParameterGraph": "parameter_graph",
         "Recipe": "recipe",
@@ -76,6 +82,7 @@ __getattr__, __dir__ = lazy_exports(
         "UntraceableError": "errors",
         "certify": "certifying",
         "collate": "batching",
+        "computation_graph": "op_graph",
         "flat_layout": "layout",
         "trace": "tracing",
     },
