@@ -41,7 +41,7 @@ class NeuronClasses:
     def __init__(self) -> None:
         self._parent: list[int] = []
         self._axes: dict[int, frozenset[Axis]] = {}
-        self._containers: dict[tuple[int, ...], int] = {}
+        self._containers: dict[tuple, int] = {}
         self.pairs: list[Pairs] = []
         self.marks: list[tuple[Tensor, Tensor]] = []
         self._parts: set[bytes] = set()
@@ -125,12 +125,14 @@ class NeuronClasses:
         distinct = torch.unique(ids)
         self.marks.append((distinct, torch.arange(len(distinct))))
 
-    def container(self, members: Tensor) -> int:
-        """The id of the set of these classes: the same id for the same set (a head is where its neurons are summed)."""
-        key = tuple(sorted(self.roots(members).tolist()))
+    def container(self, members: Tensor, ordered: bool = False) -> int:
+        """The id of the set of these classes: the same id for the same set (a head is where its neurons are summed), or
+        for the same sequence where ``ordered``."""
+        roots = self.roots(members).tolist()
+        key = ("in order", *roots) if ordered else tuple(sorted(roots))
         if key not in self._containers:
             container = self._containers[key] = int(self.new(1))
-            self._axes[container] = frozenset(("in", axis) for i in set(key) for axis in self.axes(i))
+            self._axes[container] = frozenset(("in", axis) for i in set(roots) for axis in self.axes(i))
         return self._containers[key]
 
 

@@ -172,6 +172,26 @@ class Algebra:
             return out
         return out.map(lambda v: v.reshape([n for d, n in enumerate(v.shape) if d not in gone]))
 
+    def fold(self, label: Label, dims: set[int]) -> Label:
+        """The label after a function over ``dims`` that heeds the order along them: like :meth:`reduce`, but neurons of
+        one slice keep their order in it."""
+        columns: list[Column] = []
+        for column in label.columns:
+            left = self._fold_column(column, dims) if column.dims & dims else column
+            left = self._meet(columns, left, label.positions)
+            columns += [] if left is None else [left]
+        return replace(label, columns=tuple(columns))
+
+    def _fold_column(self, column: Column, dims: set[int]) -> Column:
+        rest = [d for d in range(column.ids.dim()) if d not in dims]
+        rows = column.ids.permute(*rest, *sorted(dims))
+        rows = rows.reshape(rows.shape[: len(rest)].numel(), -1)
+        ids = torch.tensor([self.classes.container(row, ordered=True) for row in rows])
+        order = torch.unique(rows, dim=1, return_inverse=True)[1]
+        self.classes.relate(rows, ids[:, None], [order[None, :]])
+        shape = [1 if d in dims else n for d, n in enumerate(column.ids.shape)]
+        return Column(narrow(ids.view(shape)), column.sources)
+
     def _mark_repeats(self, ids: Tensor) -> None:
         """A neuron that enters a sum twice is not like one that enters once."""
         count = _repeats(ids.reshape(1, -1))

@@ -6,6 +6,7 @@ An operation without a rule pins all it touches, which is always sound.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
 from graphs.labels import Label
 from graphs.operation import Operation
@@ -30,6 +31,8 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 def load() -> dict[str, Rule]:
     """All rules, with their files imported."""
-    from graphs.rules import contraction, convolution, indexing, movement, normalisation, pointwise, reduction  # noqa: F401
+    names = "contraction convolution indexing mixing movement normalisation pointwise reduction scattering"
+    for name in names.split():
+        import_module(f"graphs.rules.{name}")
 
     return RULES
