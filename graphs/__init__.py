@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from graphs.op_graph import ComputationGraph, OpNode, computation_graph
     from graphs.parameter_graph import ParameterGraph
     from graphs.recipe import Recipe
+    from graphs.scales import Scale, Slice
+    from graphs.scaling import find_scales, with_scales
     from graphs.symmetries import Symmetry
     from graphs.topology import (
         ACTIVATIONS,
@@ -47,15 +49,19 @@ __all__ = [
     "ParameterGraph",
     "Recipe",
     "Relation",
+    "Scale",
     "Site",
+    "Slice",
     "Symmetry",
     "Topology",
     "UntraceableError",
     "certify",
     "collate",
     "computation_graph",
+    "find_scales",
     "flat_layout",
     "trace",
+    "with_scales",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -76,14 +82,18 @@ __getattr__, __dir__ = lazy_exports(
         "ParameterGraph": "parameter_graph",
         "Recipe": "recipe",
         "Relation": "topology",
+        "Scale": "scales",
         "Site": "topology",
+        "Slice": "scales",
         "Symmetry": "symmetries",
         "Topology": "topology",
         "UntraceableError": "errors",
         "certify": "certifying",
         "collate": "batching",
         "computation_graph": "op_graph",
+        "find_scales": "scaling",
         "flat_layout": "layout",
         "trace": "tracing",
+        "with_scales": "scaling",
     },
 )

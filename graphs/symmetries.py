@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphs.boxes import spread
 from graphs.refinement import Structure, mix, structure
+from graphs.scales import draw_factors, rescaled
 from graphs.topology import PERMUTING, ParameterBlock, Topology
 
 if TYPE_CHECKING:
@@ -21,10 +22,12 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Symmetry:
-    """An automorphism of a topology: neuron i of group g goes to ``images[g][i]``."""
+    """An automorphism of a topology: neuron i of group g goes to ``images[g][i]``, after its slices were multiplied by
+    powers of ``factors[k][i]`` for the topology's k-th scale (none without scales)."""
 
     topology: Topology
     images: tuple[Array, ...]
+    factors: tuple[Tensor, ...] = ()
 
     def site_image(self, site: int) -> Array:
         """Entry of the site to which each entry goes."""
@@ -50,20 +53,31 @@ class Symmetry:
 
     def apply(self, flat: Tensor) -> Tensor:
         """The moved weights ``[P]``; the input stays as it is."""
+        if self.factors:
+            flat = rescaled(self.topology, flat, self.topology.scales or (), self.factors)
         moved = torch.empty_like(flat)
         moved[torch.from_numpy(self.destination())] = flat
         return moved
 
 
-def random_symmetry(topology: Topology, generator: torch.Generator | None = None) -> Symmetry:
-    """An automorphism drawn by colour refinement (:mod:`graphs.refinement`)."""
+def random_symmetry(topology: Topology, generator: torch.Generator | None = None, scale: bool = False) -> Symmetry:
+    """An automorphism drawn by colour refinement (:mod:`graphs.refinement`), with random scales and signs on demand."""
     image, _ = _structure(topology).random_automorphism(generator)
     first = _first_vertices(topology)
     images = []
     for group, start in zip(topology.groups, first, strict=True):
         free = group.kind in PERMUTING
         images.append(image[start : start + group.size] - start if free else np.arange(group.size))
-    return Symmetry(topology, tuple(images))
+    return Symmetry(topology, tuple(images), _random_factors(topology, generator) if scale else ())
+
+
+def _random_factors(topology: Topology, generator: torch.Generator | None) -> tuple[Tensor, ...]:
+    if topology.scales is None:
+        raise ValueError(
+            "expected a topology whose scale symmetries were searched, got one with permutations only; "
+            "use graphs.with_scales(topology, module, *inputs), or scale=False"
+        )
+    return draw_factors(topology, topology.scales, generator)
 
 
 def log10_group_order(topology: Topology) -> float:

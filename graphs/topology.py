@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from graphs.layout import Layout
+from graphs.scales import Scale
 
 if TYPE_CHECKING:
     import torch
@@ -167,8 +168,9 @@ class Bond:
 class Topology:
     """The structure of an architecture; frozen, without weights, identified by ``digest``.
 
-    The layout of the state_dict, the module path of every site, the torch call whose output holds its activation, and
-    what was pinned are kept beside the structure: names are not part of the digest.
+    The layout of the state_dict, the module path of every site, the torch call whose output holds its activation, what
+    was pinned, and the scale and sign symmetries (None until :func:`graphs.with_scales` has searched them) are kept
+    beside the structure: they are not part of the digest.
     """
 
     groups: tuple[NeuronGroup, ...]
@@ -180,6 +182,7 @@ class Topology:
     site_paths: tuple[str, ...] = ()
     site_calls: tuple[tuple[int, tuple[int, ...]] | None, ...] = ()
     pinned: Mapping[str, int] = field(default_factory=dict)
+    scales: tuple[Scale, ...] | None = None
 
     # ---- identity
 
@@ -203,6 +206,7 @@ class Topology:
         """Everything, as JSON text; :meth:`from_json` returns an equal topology."""
         rest = {"layout": self.layout.to_json(), "pinned": dict(self.pinned)}
         rest |= {"site_paths": self.site_paths, "site_calls": self.site_calls}
+        rest["scales"] = None if self.scales is None else [scale.to_json() for scale in self.scales]
         return json.dumps({"format": FORMAT, "digest": self.digest, **self._structure(), **rest})
 
     @classmethod
@@ -219,6 +223,8 @@ class Topology:
             raise ValueError(f"this is no whole topology, {sorted(missing)} are missing; trace the module anew")
         calls = tuple(c and (c[0], tuple(c[1])) for c in data["site_calls"])
         rest = {"site_paths": tuple(data["site_paths"]), "site_calls": calls, "pinned": data["pinned"]}
+        if data.get("scales") is not None:  # absent from files of before there were any
+            rest["scales"] = tuple(Scale.from_json(row) for row in data["scales"])
         topology = cls(**parts, layout=Layout.from_json(data["layout"]), **rest)
         if topology.digest != data["digest"]:
             raise ValueError(
@@ -277,13 +283,15 @@ class Topology:
     def random_symmetry(self, generator: torch.Generator | None = None, scale: bool = False) -> Symmetry:
         """A random automorphism: a permutation of every group that leaves the function of any weights unchanged.
 
-        Raises ValueError for ``scale=True``: scale and sign symmetries are not searched yet.
+        Args:
+            generator: of the random numbers.
+            scale: also draw a factor for every neuron of every scale and sign symmetry.
+
+        Raises ValueError for ``scale=True`` where the scale symmetries were not searched.
         """
         from graphs.symmetries import random_symmetry
 
-        if scale:
-            raise ValueError("expected scale=False: this topology carries permutation symmetries only")
-        return random_symmetry(self, generator)
+        return random_symmetry(self, generator, scale)
 
     @cached_property
     def log10_group_order(self) -> float:

@@ -1,0 +1,19 @@
+"""Random weights in the place of initial ones, whose accidental symmetries they do not have."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def randomise(module: nn.Module, generator: torch.Generator) -> None:
+    """Break the accidental symmetries of initial weights (ones, zeros), buffers included; variances stay positive."""
+    seen: set[int] = set()
+    with torch.no_grad():
+        for name, tensor in module.state_dict(keep_vars=True).items():
+            if not tensor.is_floating_point() or tensor.data_ptr() in seen:
+                continue
+            seen.add(tensor.data_ptr())
+            noise = torch.randn(tensor.shape, dtype=tensor.dtype, generator=generator)
+            scale = float(tensor.std()) + 0.1 if tensor.numel() > 1 else 0.1
+            tensor.copy_(tensor * noise.mul(0.3).exp() if "var" in name else tensor + 0.3 * scale * noise)

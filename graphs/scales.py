@@ -1,0 +1,156 @@
+"""Scale and sign symmetries: factors of one neuron on the slices of parameters that touch it, which cancel.
+
+A *slice* is all elements of one use of one parameter at one neuron: the row that makes it, its bias, the column that
+reads it. A ReLU neuron may be scaled by any positive number (row and bias times s, column over s) and a tanh neuron
+may change sign; which exponents cancel is found by :mod:`graphs.scaling`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from graphs.boxes import spread
+
+if TYPE_CHECKING:
+    from graphs.topology import BoxAxis, ParameterBlock, Topology
+
+ENDS = ("target", "source")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The elements of one use of one parameter at the entries of a group's neurons in one of its two sites.
+
+    Args:
+        parameter, source, target: the use, as in ParameterBlock.
+        end: the site at which the neurons stand, "target" or "source".
+        rank: which of their entries there.
+    """
+
+    parameter: int
+    source: int | None
+    target: int | None
+    end: str
+    rank: int
+
+    @property
+    def use(self) -> tuple[int, int | None, int | None]:
+        return self.parameter, self.source, self.target
+
+    @property
+    def site(self) -> int | None:
+        return self.target if self.end == "target" else self.source
+
+
+Part = tuple[Slice, ...]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Every neuron of ``group`` may multiply its ``slices`` by ``factor ** exponent`` without changing the function.
+
+    Args:
+        group: the neurons.
+        slices: what is multiplied.
+        exponents: one whole number a slice.
+        continuous: whether the factor is any positive number; otherwise it is -1.
+    """
+
+    group: int
+    slices: tuple[Slice, ...]
+    exponents: tuple[int, ...]
+    continuous: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Scale:
+        slices = tuple(Slice(**s) for s in row["slices"])
+        return cls(row["group"], slices, tuple(row["exponents"]), row["continuous"])
+
+
+def draw_factors(
+    topology: Topology, scales: Sequence[Scale], generator: torch.Generator | None = None
+) -> tuple[Tensor, ...]:
+    """A random factor for every neuron of every scale ``[group size]``: log-normal (deviation 1/2), or a sign."""
+    factors = []
+    for scale in scales:
+        noise = torch.randn(topology.groups[scale.group].size, dtype=torch.float64, generator=generator)
+        factors.append((noise / 2).exp() if scale.continuous else noise.sign())
+    return tuple(factors)
+
+
+def rescaled(topology: Topology, flat: Tensor, scales: Sequence[Scale], factors: Sequence[Tensor]) -> Tensor:
+    """A copy of P with the slices multiplied, rounded once to the dtype of ``flat``."""
+    out = flat.to(torch.promote_types(flat.dtype, torch.float32), copy=True).contiguous()
+    uses = uses_of(topology)
+    for scale, factor in zip(scales, factors, strict=True):
+        for part, exponent in zip(scale.slices, scale.exponents, strict=True):
+            multiply(topology, uses[part.use], part, scale.group, factor**exponent, out)
+    return out.to(flat.dtype)
+
+
+def uses_of(topology: Topology) -> dict[tuple, list[ParameterBlock]]:
+    """The blocks of every use (parameter, source, target)."""
+    uses: dict[tuple, list[ParameterBlock]] = {}
+    for block in topology.blocks:
+        uses.setdefault((block.parameter, block.source, block.target), []).append(block)
+    return uses
+
+
+def multiply(
+    topology: Topology, blocks: Sequence[ParameterBlock], part: Slice, group: int, factor: Tensor, flat: Tensor
+) -> None:
+    """Multiply, in place, the slice of every neuron of the group by its factor ``[group size]``."""
+    assert part.site is not None
+    entries, neurons = entries_of(topology, part.site, group, part.rank)
+    at_entry = flat.new_ones(topology.sites[part.site].size)
+    at_entry[entries] = factor[neurons].to(flat)
+    for block, view in boxes(blocks, flat):
+        view.mul_(at_entry[_along(block, part.end)])
+
+
+def sums(topology: Topology, blocks: Sequence[ParameterBlock], end: str, flat: Tensor) -> Tensor:
+    """Sum of the elements at every entry of the site at one end of a use ``[site size]``."""
+    site = blocks[0].target if end == "target" else blocks[0].source
+    assert site is not None
+    total = flat.new_zeros(topology.sites[site].size)
+    for block, view in boxes(blocks, flat):
+        index = _along(block, end)
+        others = [d for d, n in enumerate(index.shape) if n == 1]
+        total.index_add_(0, index.reshape(-1), (view.sum(others) if others else view).reshape(-1))
+    return total
+
+
+def entries_of(topology: Topology, site: int, group: int, rank: int) -> tuple[Tensor, Tensor]:
+    """Entries of a site that are neurons of the group at the rank, beside the numbers of the neurons."""
+    entries, neurons, start = [], [], 0
+    for run in topology.sites[site].runs:
+        if (run.group, run.rank) == (group, rank):
+            entries.append(torch.arange(start, start + run.count))
+            neurons.append(run.first + run.step * torch.arange(run.count))
+        start += run.count
+    return torch.cat(entries), torch.cat(neurons)
+
+
+def boxes(blocks: Sequence[ParameterBlock], flat: Tensor) -> Iterator[tuple[ParameterBlock, Tensor]]:
+    """The elements of every block as a view of a contiguous P."""
+    for block in blocks:
+        yield block, flat.as_strided([a.size for a in block.axes], [a.stride for a in block.axes], block.offset)
+
+
+def _along(block: ParameterBlock, end: str) -> Tensor:
+    """Entry at one end along every axis of a block; axes that do not move it are of size 1."""
+    first = block.first_target if end == "target" else block.first_source
+    steps = [_step(a, end) for a in block.axes]
+    return torch.from_numpy(spread(first, [(a.size if s else 1, s) for a, s in zip(block.axes, steps, strict=True)]))
+
+
+def _step(axis: BoxAxis, end: str) -> int:
+    return axis.target if end == "target" else axis.source

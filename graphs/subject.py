@@ -1,0 +1,116 @@
+"""A network to experiment on: a float64 copy whose weights are one vector P that can be changed in place."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from graphs.comparing import floating
+from graphs.layout import Layout
+from graphs.probes import Probe
+from graphs.randomising import randomise
+from graphs.topology import Topology
+
+
+class Subject:
+    """A copy of ``module`` in evaluation mode; ``flat [P]`` is the memory of its weights and statistics."""
+
+    def __init__(self, topology: Topology, module: nn.Module) -> None:
+        self.module = copy.deepcopy(module).double().eval()
+        state = self.module.state_dict(keep_vars=True)
+        layout = Layout(tuple(e if e.offset is None else replace(e, dtype="float64") for e in topology.layout.entries))
+        layout.check(state)
+        self.flat = torch.zeros(layout.num_parameters, dtype=torch.float64)
+        views = layout.unflatten(self.flat, layout.other(state))
+        self.weights: dict[int, tuple[Tensor, int]] = {}
+        for entry in layout.entries:
+            if entry.offset is not None:
+                tensor = state[entry.name]
+                views[entry.name].copy_(tensor.detach())
+                tensor.data = views[entry.name]
+                self.weights[id(tensor)] = tensor, entry.offset
+
+    def randomise(self, generator: torch.Generator) -> None:
+        randomise(self.module, generator)
+
+    def outputs(self, probes: list[Probe]) -> list[Any]:
+        with torch.no_grad():
+            return [probe.run(self.module) for probe in probes]
+
+    def weighted_gradient(self, probe: Probe, generator: torch.Generator) -> Tensor:
+        """Every weight times the derivative by it of a random sum of the outputs ``[P]``: what a sum over a slice of it
+        tells is how the output changes as the slice is scaled.
+
+        Raises ValueError where the outputs cannot be differentiated by the weights.
+        """
+        tensors = [t.requires_grad_(True) for t, _ in self.weights.values()]
+        try:
+            with _BatchNormByHand(), torch.enable_grad():
+                outputs = [t for t in floating(probe.run(self.module)) if t.requires_grad]
+                total = sum((t * _noise(t, generator)).sum() for t in outputs)
+            if not outputs:
+                raise ValueError(
+                    f"no output of {type(self.module).__name__} can be differentiated by its weights, so that scale "
+                    "symmetries cannot be searched; return what depends on them without detach or no_grad"
+                )
+            gradients = torch.autograd.grad(torch.real(total), tensors, allow_unused=True)
+        finally:
+            for tensor in tensors:
+                tensor.requires_grad_(False)
+        flat = torch.zeros_like(self.flat)
+        for (tensor, offset), gradient in zip(self.weights.values(), gradients, strict=True):
+            if gradient is not None:
+                flat[offset : offset + tensor.numel()] += (gradient * tensor).reshape(-1)
+        return flat
+
+
+def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, dtype=like.dtype, generator=generator)
+
+
+class _BatchNormByHand(TorchFunctionMode):
+    """Normalisation by running statistics as arithmetic: torch does not differentiate by them."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        normalise = _BY_STATISTICS.get(func)
+        output = normalise(*args, **(kwargs or {})) if normalise else None
+        return func(*args, **(kwargs or {})) if output is None else output
+
+
+def _batch_norm(x, mean, variance, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+    return None if training or mean is None else _normalised(x, mean, variance, weight, bias, eps)
+
+
+def _instance_norm(
+    x, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
+):
+    return None if use_input_stats else _normalised(x, running_mean, running_var, weight, bias, eps)
+
+
+def _torch_batch_norm(x, weight, bias, mean, variance, training, momentum, eps, cudnn_enabled=False):
+    return _batch_norm(x, mean, variance, weight, bias, training, momentum, eps)
+
+
+def _normalised(
+    x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    def along(t: Tensor) -> Tensor:
+        return t.view([-1 if d == 1 else 1 for d in range(x.dim())])
+
+    y = (x - along(mean)) * (along(variance) + eps).rsqrt()
+    y = y if weight is None else y * along(weight)
+    return y if bias is None else y + along(bias)
+
+
+_BY_STATISTICS: dict[Callable, Callable] = {
+    functional.batch_norm: _batch_norm,
+    functional.instance_norm: _instance_norm,
+    torch.batch_norm: _torch_batch_norm,
+}
