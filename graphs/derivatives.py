@@ -88,12 +88,12 @@ class Derivatives:
 
     def _slices(self) -> dict[int, list[Slice]]:
         found: dict[int, list[Slice]] = {}
-        for use in self.uses:
-            for end, site in zip(ENDS, (use[2], use[1]), strict=True):
+        for parameter, source, target in self.uses:
+            for end, site in zip(ENDS, (target, source), strict=True):
                 runs = self.topology.sites[site].runs if site is not None else ()
                 for group, rank in dict.fromkeys((r.group, r.rank) for r in runs):
                     if self.topology.groups[group].kind in PERMUTING:
-                        found.setdefault(group, []).append(Slice(*use, end, rank))
+                        found.setdefault(group, []).append(Slice(parameter, source, target, end, rank))
         return found
 
     def _keep_independent(self) -> None:

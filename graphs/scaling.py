@@ -8,7 +8,7 @@ derivative sees, are found by :mod:`graphs.signs`. Whatever is found is accepted
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -76,7 +76,7 @@ def _candidates(evidence: Evidence) -> list[Scale]:
     return [Scale(evidence.group, *what, continuous=True) for what in [*together, *alone]]
 
 
-def _scaled(parts: Sequence[Part], exponents: Sequence[int]) -> tuple[tuple[Slice, ...], tuple[int, ...]]:
+def _scaled(parts: Sequence[Part], exponents: Iterable[int]) -> tuple[tuple[Slice, ...], tuple[int, ...]]:
     """The slices of the parts whose exponent is not 0, with their exponents."""
     taken = [(s, int(e)) for part, e in zip(parts, exponents, strict=True) if e for s in part]
     return tuple(s for s, _ in taken), tuple(e for _, e in taken)

@@ -53,14 +53,8 @@ class Subject:
         tensors = [t.requires_grad_(True) for t, _ in self.weights.values()]
         try:
             with _BatchNormByHand(), torch.enable_grad():
-                outputs = [t for t in floating(probe.run(self.module)) if t.requires_grad]
-                total = sum((t * _noise(t, generator)).sum() for t in outputs)
-            if not outputs:
-                raise ValueError(
-                    f"no output of {type(self.module).__name__} can be differentiated by its weights, so that scale "
-                    "symmetries cannot be searched; return what depends on them without detach or no_grad"
-                )
-            gradients = torch.autograd.grad(torch.real(total), tensors, allow_unused=True)
+                total = self._random_sum(floating(probe.run(self.module)), generator)
+            gradients = torch.autograd.grad(total, tensors, allow_unused=True)
         finally:
             for tensor in tensors:
                 tensor.requires_grad_(False)
@@ -69,6 +63,15 @@ class Subject:
             if gradient is not None:
                 flat[offset : offset + tensor.numel()] += (gradient * tensor).reshape(-1)
         return flat
+
+    def _random_sum(self, outputs: list[Tensor], generator: torch.Generator) -> Tensor:
+        sums = [torch.real((t * _noise(t, generator)).sum()) for t in outputs if t.requires_grad]
+        if not sums:
+            raise ValueError(
+                f"no output of {type(self.module).__name__} can be differentiated by its weights, so that scale "
+                "symmetries cannot be searched; return what depends on them without detach or no_grad"
+            )
+        return torch.stack(sums).sum()
 
 
 def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
@@ -91,7 +94,7 @@ def _batch_norm(x, mean, variance, weight=None, bias=None, training=False, momen
 def _instance_norm(
     x, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
 ):
-    return None if use_input_stats else _normalised(x, running_mean, running_var, weight, bias, eps)
+    return _batch_norm(x, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
 
 
 def _torch_batch_norm(x, weight, bias, mean, variance, training, momentum, eps, cudnn_enabled=False):
