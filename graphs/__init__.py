@@ -10,7 +10,8 @@ from graphs.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from graphs.batching import GraphBatch, collate
-    from graphs.certifying import Certificate, certify
+    from graphs.certificate import Certificate
+    from graphs.certifying import certify
     from graphs.errors import UntraceableError
     from graphs.kernels import BlockTable
     from graphs.layout import Layout, flat_layout
@@ -69,7 +70,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "ACTIVATIONS": "topology",
         "BlockTable": "kernels",
-        "Certificate": "certifying",
+        "Certificate": "certificate",
         "ComputationGraph": "op_graph",
         "EDGE_KINDS": "topology",
         "GraphBatch": "batching",

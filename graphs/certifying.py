@@ -1,49 +1,23 @@
-"""The certificate that a conversion is right: symmetries of the topology leave the function unchanged."""
+"""Certifying a conversion: symmetries of the topology leave the function of random weights unchanged."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from graphs.certificate import Certificate
 from graphs.comparing import difference
+from graphs.paths import parting
 from graphs.probes import Probe, as_probes
-from graphs.randomising import randomise
+from graphs.replica import Replica
 from graphs.scaling import with_scales
 from graphs.symmetries import coverage
 from graphs.topology import Topology
 from graphs.tracing import trace
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What was checked of a conversion.
-
-    Args:
-        max_error: largest output difference over trials and inputs, relative to the largest output.
-        coverage: fraction of parameter elements that some symmetry moves.
-        log10_group_order: log10 of the number of permutation symmetries.
-        pinned: what was pinned for want of a rule, and how many neurons.
-        scales: number of independent positive factors that a symmetry may have (neurons with a scale symmetry).
-        signs: number of independent signs.
-        tolerance: the error up to which it passes.
-    """
-
-    max_error: float
-    coverage: float
-    log10_group_order: float
-    pinned: dict[str, int]
-    scales: int = 0
-    signs: int = 0
-    tolerance: float = 1e-9
-
-    @property
-    def passed(self) -> bool:
-        return self.max_error <= self.tolerance
+from graphs.widening import in_double
 
 
 def certify(
@@ -57,6 +31,9 @@ def certify(
 ) -> Certificate:
     """Trace a float64 copy with randomised weights, apply random symmetries, compare outputs on fresh inputs.
 
+    The inputs that are checked may take other paths through the network than the one that was traced: the certificate
+    says so. Random numbers that the network draws are the same in every run.
+
     Args:
         module: any network; it is not changed.
         example_inputs: what it is traced on; tensors, or dicts, lists and objects that hold them.
@@ -67,22 +44,33 @@ def certify(
         seed: of the weights, the symmetries and the random inputs.
         scale: also search the scale and sign symmetries (:func:`graphs.find_scales`), and apply random ones.
 
-    >>> certify(nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)), torch.zeros(1, 2)).passed
-    True
+    Raises UntraceableError where :func:`graphs.trace` does; ValueError for a network that fails on an input, returns
+    nothing finite, or does not return the same twice.
+
+    >>> certificate = certify(nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)), torch.zeros(1, 2))
+    >>> certificate.passed, round(10**certificate.log10_group_order)
+    (True, 40320)
     """
     generator = torch.Generator().manual_seed(seed)
-    subject = copy.deepcopy(module).double().eval()
-    randomise(subject, generator)
+    replica = Replica(module, generator, seed)
     example = Probe(example_inputs, dict(kwargs or {})).double()
-    topology = trace(subject, *example.args, **example.kwargs)
-    if scale:
-        topology = with_scales(topology, subject, *example.args, **example.kwargs)
-    graph = topology.bind(subject.state_dict())
-    probes = [p.double() for p in as_probes(inputs)] or [example.like(generator) for _ in range(3)]
+    with in_double():
+        topology = trace(replica.module, *example.args, **example.kwargs)
+        if scale:
+            topology = with_scales(topology, replica.module, *example.args, **example.kwargs)
+    expected, traced = replica.run(example)
+    replica.check_repeats(example, expected)
+    graph = topology.bind(replica.weights)
+    probes = [p.double() for p in as_probes(inputs)] or [replica.like(example, generator) for _ in range(3)]
+    runs = [replica.run(probe) for probe in probes]
+    partings = [parting(traced.steps, path.steps) for _, path in runs]
+    if all(partings):  # what was traced is then compared too
+        probes, runs = [*probes, example], [*runs, (expected, traced)]
     error = 0.0
     for _ in range(trials):
         moved = graph.apply(topology.random_symmetry(generator, scale)).state_dict()
-        error = max(error, *(_difference(subject, moved, probe) for probe in probes))
+        for probe, (before, _) in zip(probes, runs, strict=True):
+            error = max(error, difference(before, replica.run(probe, moved)[0]))
     return Certificate(
         error,
         coverage(topology),
@@ -90,15 +78,11 @@ def certify(
         dict(topology.pinned),
         scales=_neurons(topology, continuous=True),
         signs=_neurons(topology, continuous=False),
+        paths=len({tuple(path.steps) for path in (traced, *(p for _, p in runs))}),
+        branches=tuple(f"input {i} {where}" for i, where in enumerate(partings) if where),
+        random=tuple(dict.fromkeys(str(step) for path in (traced, *(p for _, p in runs)) for step in path.random)),
     )
 
 
 def _neurons(topology: Topology, continuous: bool) -> int:
     return sum(topology.groups[s.group].size for s in topology.scales or () if s.continuous == continuous)
-
-
-def _difference(module: nn.Module, weights: dict[str, Tensor], probe: Probe) -> float:
-    moved = copy.deepcopy(module)
-    moved.load_state_dict(weights)
-    with torch.no_grad():
-        return difference(probe.run(module), probe.run(moved))

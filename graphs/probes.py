@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphs.trees import map_tensors
-
-DOUBLE = {True: torch.complex128, False: torch.float64}
+from graphs.widening import double
 
 
 class Probe(NamedTuple):
@@ -22,13 +21,17 @@ class Probe(NamedTuple):
     def run(self, module: nn.Module) -> Any:
         return module(*self.args, **self.kwargs)
 
+    def copy(self) -> Probe:
+        """The same values in memory of their own."""
+        return Probe(*map_tensors(torch.clone, (self.args, self.kwargs)))
+
     def double(self) -> Probe:
-        """In float64 (complex128), which copies what it converts."""
+        """In float64 (complex128)."""
         return Probe(*map_tensors(double, (self.args, self.kwargs)))
 
-    def like(self, generator: torch.Generator) -> Probe:
-        """Random inputs of the same shapes: normal numbers, and whole numbers in the range of these."""
-        return Probe(*map_tensors(lambda t: _like(t, generator), (self.args, self.kwargs)))
+    def like(self, generator: torch.Generator, whole: bool = True) -> Probe:
+        """Random inputs of the same shapes: normal numbers, and (``whole``) whole numbers in the range of these."""
+        return Probe(*map_tensors(lambda t: _like(t, generator, whole), (self.args, self.kwargs)))
 
 
 def as_probes(inputs: Sequence[Any]) -> list[Probe]:
@@ -53,17 +56,12 @@ def _as_probe(number: int, element: Any) -> Probe:
     )
 
 
-def double(tensor: Tensor) -> Tensor:
-    """The tensor in float64 (complex128); whole numbers stay."""
-    if tensor.is_floating_point() or tensor.is_complex():
-        return tensor.to(DOUBLE[tensor.is_complex()])
-    return tensor
-
-
-def _like(tensor: Tensor, generator: torch.Generator) -> Tensor:
+def _like(tensor: Tensor, generator: torch.Generator, whole: bool) -> Tensor:
+    if tensor.layout != torch.strided or not tensor.numel() or tensor.dtype == torch.bool:
+        return tensor
     if tensor.is_floating_point() or tensor.is_complex():
         return torch.randn(tensor.shape, dtype=tensor.dtype, generator=generator).to(tensor.device)
-    if tensor.dtype == torch.bool or not tensor.numel():
+    if not whole:
         return tensor
     low, high = int(tensor.min()), int(tensor.max()) + 1
     return torch.randint(low, high, tensor.shape, dtype=tensor.dtype, generator=generator).to(tensor.device)

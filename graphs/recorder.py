@@ -21,11 +21,12 @@ from graphs.recording import Recording, place_numbers
 from graphs.rules.pointwise import pointwise
 from graphs.storages import Storages, constant_label
 from graphs.trees import tensors_in
+from graphs.unchanged import Writes, named_tensors
 from graphs.whereabouts import Whereabouts
 
 FACTORIES = frozenset(
     "zeros ones full arange empty zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty "
-    "scalar_tensor linspace randn rand rand_like randn_like bernoulli empty_strided new_empty_strided eye "
+    "scalar_tensor linspace randn rand rand_like randn_like empty_strided new_empty_strided eye "
     "tril_indices _local_scalar_dense is_nonzero _assert_async _assert_tensor_metadata".split()
 )
 
@@ -45,6 +46,8 @@ class Recorder(TorchDispatchMode):
         self.null = int(self.classes.new(1))
         self.classes.pin(torch.tensor([self.null]))
         self.weights = own_storages(module, layout)
+        self.writes = Writes(named_tensors(module))
+        self.written: list[str] = []
         state = {**module.state_dict(keep_vars=True), **self.weights}
         for number, entry in enumerate(layout.entries):
             if entry.offset is None:
@@ -105,8 +108,11 @@ class Recorder(TorchDispatchMode):
             self.classes.pin(self.classes.roots(torch.cat(unread)))
 
     def run(self, module: nn.Module, inputs: tuple, kwargs: dict[str, Any]) -> Any:
-        with untraceable(module, self), Calls(self._see, self._leave), self:
-            return torch.func.functional_call(module, self.weights, inputs, kwargs)
+        try:
+            with untraceable(module, self, (*inputs, kwargs)), Calls(self._see, self._leave), self:
+                return torch.func.functional_call(module, self.weights, inputs, kwargs)
+        finally:
+            self.written = self.writes.undo()
 
     def _see(self, number: int, output: Any) -> None:
         """Remember which torch call returned each place, and along which of its dimensions it lies."""
@@ -180,6 +186,7 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         tensors = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, Tensor)]
+        self.writes.before(func, _bind(func, args, kwargs))
         before = {}
         if func._schema.is_mutable:
             before = {id(t): self.label(t) for t in tensors if t.layout == torch.strided}
@@ -194,7 +201,15 @@ class Recorder(TorchDispatchMode):
         ours = outputs and name not in FACTORIES and any(self.storages.tracked(t) for t in tensors)
         if ours and not self._is_view(func, outputs, tensors):
             self._record(func, name, args, kwargs, outputs, before)
+        elif torch.Tag.nondeterministic_seeded in func.tags:
+            self._stand(outputs)
         return result
+
+    def _stand(self, outputs: list[Tensor]) -> None:
+        """Random numbers stand where they were drawn, whatever their values: no symmetry moves them."""
+        for tensor in outputs:
+            if tensor.layout == torch.strided:
+                self.storages.write(tensor, Label(positions=grid(tensor.shape, range(tensor.dim()))), self.null)
 
     def _is_view(self, func: Any, outputs: list[Tensor], inputs: list[Tensor]) -> bool:
         if torch.Tag.inplace_view in func.tags:
@@ -228,7 +243,7 @@ class Recorder(TorchDispatchMode):
         rule = self.rules.get(op.name)
         if rule is None and torch.Tag.pointwise in func.tags:
             rule = pointwise
-        if rule is None:
+        if rule is None or torch.Tag.nondeterministic_seeded in func.tags:
             return None
         label = rule(op)
         return [label] if isinstance(label, Label) else label

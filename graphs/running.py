@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from graphs.calls import Calls
+from graphs.copying import copied
 from graphs.topology import Topology
 
 if TYPE_CHECKING:
@@ -17,15 +17,7 @@ if TYPE_CHECKING:
 
 def weightless_copy(module: nn.Module) -> nn.Module:
     """The module with its weights on the meta device: what is needed to run it with others."""
-    tensors = {id(t): t for t in (*module.parameters(), *module.buffers())}
-    memo = {key: _meta(t) for key, t in tensors.items()}
-    return copy.deepcopy(module, memo)
-
-
-def _meta(tensor: Tensor) -> Tensor:
-    if not tensor.is_floating_point() or not isinstance(tensor, nn.Parameter):
-        return tensor.detach().clone()
-    return nn.Parameter(tensor.detach().to("meta"), tensor.requires_grad)
+    return copied(module, lambda t, is_parameter: t.to("meta") if is_parameter and t.is_floating_point() else t)
 
 
 def run(batch: GraphBatch, x: Tensor, activations: bool = False) -> Tensor | tuple[Tensor, Tensor]:

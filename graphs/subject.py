@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,13 +16,14 @@ from graphs.layout import Layout
 from graphs.probes import Probe
 from graphs.randomising import randomise
 from graphs.topology import Topology
+from graphs.widening import double_copy
 
 
 class Subject:
     """A copy of ``module`` in evaluation mode; ``flat [P]`` is the memory of its weights and statistics."""
 
     def __init__(self, topology: Topology, module: nn.Module) -> None:
-        self.module = copy.deepcopy(module).double().eval()
+        self.module = double_copy(module).eval()
         state = self.module.state_dict(keep_vars=True)
         layout = Layout(tuple(e if e.offset is None else replace(e, dtype="float64") for e in topology.layout.entries))
         layout.check(state)

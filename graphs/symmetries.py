@@ -140,12 +140,8 @@ def _names(target: Array, source: Array, tap: Array) -> Array:
 def coverage(topology: Topology) -> float:
     """Fraction of the elements of P that some symmetry moves."""
     moved = np.zeros(topology.num_parameters, dtype=bool)
-    free = [
-        np.array(
-            [topology.groups[g].kind in PERMUTING and topology.groups[g].size > 1 for g, _, _ in site_keys(topology, s)]
-        )
-        for s in range(len(topology.sites))
-    ]
+    groups = _moved_neurons(topology)
+    free = [np.array([groups[g][i] for g, i, _ in site_keys(topology, s)]) for s in range(len(topology.sites))]
     for block in topology.blocks:
         offset, target, source, _ = _elements([block])
         here = np.zeros(len(offset), dtype=bool)
@@ -155,6 +151,17 @@ def coverage(topology: Topology) -> float:
             here |= free[block.source][source]
         moved[offset] |= here
     return float(moved.mean()) if len(moved) else 0.0
+
+
+def _moved_neurons(topology: Topology) -> list[Array]:
+    """Which neurons of each group some symmetry moves: those that refinement does not tell from all others."""
+    whole = _structure(topology)
+    _, orbit, size = np.unique(whole.refine(whole.colours), return_inverse=True, return_counts=True)
+    moved = size[orbit] > 1
+    return [
+        moved[start : start + g.size] if g.kind in PERMUTING else np.zeros(g.size, dtype=bool)
+        for g, start in zip(topology.groups, _first_vertices(topology), strict=True)
+    ]
 
 
 def apply(graph: ParameterGraph, symmetry: Symmetry) -> ParameterGraph:

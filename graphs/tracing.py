@@ -7,6 +7,7 @@ operation without a rule pins what it touches, which is always sound.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -22,7 +23,8 @@ from graphs.trees import map_tensors, tensors_in
 def trace(module: nn.Module, *inputs: Any, **kwargs: Any) -> Topology:
     """The Topology of ``module``, from one forward pass in evaluation mode on a small probe.
 
-    The module keeps its weights, buffers and training flags. Neither the values nor the sizes of the probe matter, as
+    The module keeps its weights, buffers, attributes and training flags, with a warning where the pass writes weights
+    or buffers in place. Neither the values nor the sizes of the probe matter, as
     long as it takes every path of the network; a dimension of size 1 hides the positions along it, so give at least 2
     tokens or time steps.
 
@@ -31,7 +33,8 @@ def trace(module: nn.Module, *inputs: Any, **kwargs: Any) -> Topology:
         inputs: example tensors, or dicts, lists and objects that hold them; smallest sizes that run.
         kwargs: keyword inputs.
 
-    Raises UntraceableError when the forward pass fails, returns no tensor, or the module holds what is no tensor.
+    Raises UntraceableError when the forward pass fails or returns no tensor, and for a module that holds what is no
+    dense tensor, that is compiled to TorchScript, or whose shapes are not known yet.
 
     >>> topology = trace(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)), torch.zeros(1, 2))
     >>> topology.num_nodes, topology.num_edges
@@ -44,6 +47,9 @@ def trace(module: nn.Module, *inputs: Any, **kwargs: Any) -> Topology:
         recorder.watch_input(i, tensor)
     with plain_evaluation(module), recorder.where.within(module):
         outputs = recorder.run(module, inputs, kwargs)
+    if recorder.written:
+        names = ", ".join(recorder.written)
+        warnings.warn(f"{type(module).__name__} writes its own {names} as it runs; they were put back", stacklevel=2)
     recorder.watch_outputs(outputs)
     recorder.pin_unread()
     return assemble(recorder.recording, recorder.classes, layout).attach(module)

@@ -36,6 +36,24 @@ def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     return _Mapping(function).copy(value)
 
 
+def described(value: Any) -> str:
+    """The value in short, its tensors as type and shape.
+
+    >>> import torch
+    >>> described((torch.zeros(2, 3), {"mask": None}))
+    '(float32[2, 3], {mask: None})'
+    """
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {described(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (tuple, list)):
+        return "(" + ", ".join(map(described, value)) + ")"
+    if isinstance(value, (str, int, float, complex, type(None))):
+        return repr(value)
+    return f"{type(value).__name__}({', '.join(map(described, tensors_in(value)))})"
+
+
 class _Mapping:
     """One walk; ``seen`` holds the copies by the identity of what they are of, so that cycles end."""
 

@@ -32,6 +32,13 @@ class Whereabouts:
         return self._stack[-1][0]
 
     @property
+    def name(self) -> str:
+        """The module in a message."""
+        if not self.path:
+            return "its forward pass"
+        return repr(self.path if len(self.path) <= 80 else f"{self.path[:80]}...")
+
+    @property
     def layer(self) -> str:
         return self._stack[-1][1]
 
