@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from graphs.topology import ParameterBlock, Topology
@@ -50,6 +51,13 @@ class ParameterGraph:
             assert self._tensors is not None
             self._flat = self.topology.layout.flatten(self._tensors)
         return self._flat
+
+    def copy_flat(self) -> Tensor:
+        """A contiguous copy of P; unlike :meth:`flat`, it is not kept here ``[P]``."""
+        if self._flat is None:
+            assert self._tensors is not None
+            return self.topology.layout.flatten(self._tensors)
+        return self._flat.clone(memory_format=torch.contiguous_format)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The weights as they were bound, bit for bit; views into the flat vector when that was given."""

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from graphs.boxes import spread
-from graphs.symmetries import site_keys
+from graphs.symmetries import site_entries
 from graphs.topology import ACTIVATIONS, EDGE_KINDS, KINDS, PERMUTING, BoxAxis, ParameterBlock, Relation, Topology
 
 Array = np.ndarray
@@ -66,7 +66,7 @@ class Skeleton:
 def skeleton(topology: Topology) -> Skeleton:
     first = np.concatenate([[0], np.cumsum([s.size for s in topology.sites])]).astype(np.int64)
     sizes = [s.size for s in topology.sites]
-    groups = np.array([g for s in range(len(sizes)) for g, _, _ in site_keys(topology, s)], dtype=np.int64)
+    groups = np.concatenate([site_entries(topology, s)[0] for s in range(len(sizes))] or [np.zeros(0, dtype=np.int64)])
     kinds = np.array([KINDS.index(g.kind) for g in topology.groups], dtype=np.int64)
     free = np.array([g.kind in PERMUTING for g in topology.groups], dtype=bool)
     within = np.concatenate([np.arange(n) for n in sizes]) if sizes else np.zeros(0, dtype=np.int64)

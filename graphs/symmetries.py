@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 
 from graphs.boxes import spread
+from graphs.permuting import permute
 from graphs.refinement import Structure, mix, structure
 from graphs.scales import draw_factors, rescaled
 from graphs.topology import PERMUTING, ParameterBlock, Topology
@@ -31,33 +34,35 @@ class Symmetry:
 
     def site_image(self, site: int) -> Array:
         """Entry of the site to which each entry goes."""
-        keys = site_keys(self.topology, site)
-        number = {key: i for i, key in enumerate(keys)}
-        return np.array([number[g, int(self.images[g][i]), r] for g, i, r in keys], dtype=np.int64)
-
-    def destination(self) -> Array:
-        """The element of P to which every element goes ``[P]``."""
-        topology = self.topology
-        images = [self.site_image(s) for s in range(len(topology.sites))]
-        destination = np.arange(topology.num_parameters)
-        for blocks in _uses(topology):
-            offset, target, source, tap = _elements(blocks)
-            first = blocks[0]
-            moved_target = target if first.target is None else images[first.target][target]
-            moved_source = source if first.source is None else images[first.source][source]
-            here, there = _names(target, source, tap), _names(moved_target, moved_source, tap)
-            order = here.argsort()
-            destination[offset] = offset[order[np.searchsorted(here, there, sorter=order)]]
-        assert (np.bincount(destination, minlength=len(destination)) == 1).all(), "a symmetry permutes the weights"
-        return destination
+        group, index, rank = site_entries(self.topology, site)
+        image = _at_entries(self.images, self.topology, site)
+        here, there = _packed(group, index, rank), _packed(group, image, rank)
+        order = here.argsort(kind="stable")
+        return order[np.searchsorted(here, there, sorter=order)]
 
     def apply(self, flat: Tensor) -> Tensor:
         """The moved weights ``[P]``; the input stays as it is."""
+        return self.apply_(flat.clone(memory_format=torch.contiguous_format))
+
+    def apply_(self, flat: Tensor) -> Tensor:
+        """Move contiguous weights ``[P]`` in place."""
         if self.factors:
-            flat = rescaled(self.topology, flat, self.topology.scales or (), self.factors)
-        moved = torch.empty_like(flat)
-        moved[torch.from_numpy(self.destination())] = flat
-        return moved
+            flat.copy_(rescaled(self.topology, flat, self.topology.scales or (), self.factors))
+        self._permute_(flat)
+        return flat
+
+    def _permute_(self, flat: Tensor) -> None:
+        permute(self.topology, [self.site_image(s) for s in range(len(self.topology.sites))], flat)
+
+    def destination(self) -> Array:
+        """The element of P to which every element goes ``[P]``."""
+        source = torch.arange(self.topology.num_parameters)
+        self._permute_(source)
+        origin = source.numpy()
+        assert (np.bincount(origin, minlength=len(origin)) == 1).all(), "a symmetry permutes the weights"
+        destination = np.empty_like(origin)
+        destination[origin] = np.arange(len(origin))
+        return destination
 
 
 def random_symmetry(topology: Topology, generator: torch.Generator | None = None, scale: bool = False) -> Symmetry:
@@ -85,11 +90,18 @@ def log10_group_order(topology: Topology) -> float:
     return _structure(topology).random_automorphism(torch.Generator().manual_seed(0))[1]
 
 
-def site_keys(topology: Topology, site: int) -> list[tuple[int, int, int]]:
-    """(group, neuron, rank) of every entry of a site."""
-    return [
-        (run.group, run.first + i * run.step, run.rank) for run in topology.sites[site].runs for i in range(run.count)
-    ]
+def site_entries(topology: Topology, site: int) -> tuple[Array, Array, Array]:
+    """Group, neuron and rank of every entry of a site."""
+    runs = topology.sites[site].runs
+    count = [run.count for run in runs]
+    index = [run.first + run.step * np.arange(run.count) for run in runs]
+    group, rank = (np.repeat(np.array([getattr(r, n) for r in runs], dtype=np.int64), count) for n in ("group", "rank"))
+    return group, np.concatenate(index), rank
+
+
+def _packed(group: Array, index: Array, rank: Array) -> Array:
+    """One number an entry."""
+    return (group * (int(index.max(initial=0)) + 1) + index) * (int(rank.max(initial=0)) + 1) + rank
 
 
 def _first_vertices(topology: Topology) -> list[int]:
@@ -110,46 +122,18 @@ def _structure(topology: Topology) -> Structure:
     return structure(colours, edges)
 
 
-def _uses(topology: Topology) -> list[list[ParameterBlock]]:
-    """Blocks that together are one use of one parameter by neurons."""
-    uses: dict[tuple, list[ParameterBlock]] = {}
-    for block in (b for b in topology.blocks if b.source is not None or b.target is not None):
-        uses.setdefault((block.parameter, block.source, block.target), []).append(block)
-    return list(uses.values())
-
-
-def _elements(blocks: list[ParameterBlock]) -> tuple[Array, Array, Array, Array]:
-    """Offset in P, target entry, source entry and tap number of every element of the blocks."""
-    columns: tuple[list[Array], ...] = ([], [], [], [])
-    for block in blocks:
-        axes = block.axes
-        columns[0].append(spread(block.offset, [(a.size, a.stride) for a in axes]).reshape(-1))
-        columns[1].append(spread(block.first_target, [(a.size, a.target) for a in axes]).reshape(-1))
-        columns[2].append(spread(block.first_source, [(a.size, a.source) for a in axes]).reshape(-1))
-        taps = int(np.prod(block.taps))
-        columns[3].append(np.tile(np.arange(taps), len(columns[0][-1]) // taps))
-    offset, target, source, tap = (np.concatenate(c) for c in columns)
-    return offset, target, source, tap
-
-
-def _names(target: Array, source: Array, tap: Array) -> Array:
-    """One number a (target, source, tap)."""
-    return (target * (int(source.max(initial=0)) + 1) + source) * (int(tap.max(initial=0)) + 1) + tap
-
-
 def coverage(topology: Topology) -> float:
     """Fraction of the elements of P that some symmetry moves."""
     moved = np.zeros(topology.num_parameters, dtype=bool)
     groups = _moved_neurons(topology)
-    free = [np.array([groups[g][i] for g, i, _ in site_keys(topology, s)]) for s in range(len(topology.sites))]
+    free = [_at_entries(groups, topology, s) for s in range(len(topology.sites))]
     for block in topology.blocks:
-        offset, target, source, _ = _elements([block])
-        here = np.zeros(len(offset), dtype=bool)
-        if block.target is not None:
-            here |= free[block.target][target]
-        if block.source is not None:
-            here |= free[block.source][source]
-        moved[offset] |= here
+        strides = [a.stride * moved.itemsize for a in block.axes]
+        view = as_strided(moved[block.offset :], [a.size for a in block.axes], strides)
+        for end in ("target", "source"):
+            site = getattr(block, end)
+            if site is not None:
+                view |= free[site][_entries(block, end)]
     return float(moved.mean()) if len(moved) else 0.0
 
 
@@ -164,6 +148,19 @@ def _moved_neurons(topology: Topology) -> list[Array]:
     ]
 
 
+def _at_entries(values: Sequence[Array], topology: Topology, site: int) -> Array:
+    """The values of neurons, given a group, at the entries of a site."""
+    group, index, _ = site_entries(topology, site)
+    first = np.cumsum([0, *(len(v) for v in values)])
+    return np.concatenate(values)[first[group] + index]
+
+
+def _entries(block: ParameterBlock, end: str) -> Array:
+    """The entry at one end of every element, broadcastable to the box."""
+    axes = [(a.size if getattr(a, end) else 1, getattr(a, end)) for a in block.axes]
+    return spread(getattr(block, f"first_{end}"), axes)
+
+
 def apply(graph: ParameterGraph, symmetry: Symmetry) -> ParameterGraph:
     """The graph of the moved weights, in the form (flat or state_dict) and dtypes of the original."""
     from graphs.parameter_graph import ParameterGraph
@@ -174,4 +171,4 @@ def apply(graph: ParameterGraph, symmetry: Symmetry) -> ParameterGraph:
             f"expected a symmetry of topology {expected}, got one of {arrived}; "
             "draw it from graph.topology.random_symmetry()"
         )
-    return ParameterGraph(graph.topology, symmetry.apply(graph.flat()), graph.other)
+    return ParameterGraph(graph.topology, symmetry.apply_(graph.copy_flat()), graph.other)
