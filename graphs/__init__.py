@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from graphs.batching import GraphBatch, collate
     from graphs.certificate import Certificate
     from graphs.certifying import certify
+    from graphs.drawing import draw
     from graphs.errors import UntraceableError
     from graphs.kernels import BlockTable
     from graphs.layout import Layout, flat_layout
@@ -59,6 +60,7 @@ __all__ = [
     "certify",
     "collate",
     "computation_graph",
+    "draw",
     "find_scales",
     "flat_layout",
     "trace",
@@ -92,6 +94,7 @@ __getattr__, __dir__ = lazy_exports(
         "certify": "certifying",
         "collate": "batching",
         "computation_graph": "op_graph",
+        "draw": "drawing",
         "find_scales": "scaling",
         "flat_layout": "layout",
         "trace": "tracing",

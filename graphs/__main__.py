@@ -8,7 +8,8 @@ from typing import Any
 
 EXAMPLES = """examples:
   graphs inspect resnet                                                 a built-in family
-  graphs inspect my_code:make_net --input-shape 1,3,32,32               your own network"""
+  graphs inspect my_code:make_net --input-shape 1,3,32,32               your own network
+  graphs draw my_code:make_net --input-shape 1,3,32,32 -o net.svg       its picture"""
 
 INSPECT = """Trace a network and tell what it is made of: groups of neurons that permute as one, the sites where they
 stand, the blocks of weights between sites, the relations without weights, and a certificate that random symmetries
@@ -25,6 +26,16 @@ A shape holds the batch axis; small sizes that run will do, with at least 2 toke
 Built-in families: """
 
 
+DRAW = """Draw a network as SVG: sites are bars of neurons, left to right by layer; blocks of weights are bands;
+residual connections, concatenations and norms are dashed. Bars of one colour are one
+group of neurons, which move together."""
+
+DRAW_EXAMPLES = """examples:
+  graphs draw resnet -o resnet.svg
+  graphs draw gpt --kwargs '{"depth": 1}' -o gpt_block.svg
+  graphs draw my_code:make_net --input-shape 1,3,32,32 -o net.svg"""
+
+
 def inspect(options: argparse.Namespace) -> int:
     """Tell what a network is made of."""
     from graphs.inspection import report
@@ -36,6 +47,18 @@ def inspect(options: argparse.Namespace) -> int:
         told["certificate"] = _certificate(module, probe)
     print(json.dumps(told, indent=2) if options.json else show(_name(options), told))
     return 0 if told["certificate"] is None or told["certificate"]["passed"] else 1
+
+
+def draw(options: argparse.Namespace) -> int:
+    """Draw a network as SVG."""
+    from graphs.drawing import check_path
+    from graphs.drawing import draw as draw_picture
+
+    check_path(options.out)
+    topology = _traced(options)[-1]
+    draw_picture(topology, options.out, title=options.title or _name(options))
+    print(f"{options.out}: {len(topology.sites)} sites, {len(topology.blocks)} blocks")
+    return 0
 
 
 def _traced(options: argparse.Namespace) -> tuple[Any, Any, Any]:
@@ -99,6 +122,9 @@ def make_parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--certify", action=argparse.BooleanOptionalAction, default=True, help="prove the conversion (default)"
     )
+    one = command(draw, DRAW, DRAW_EXAMPLES)
+    one.add_argument("-o", "--out", required=True, metavar="FILE.svg", help="file to write")
+    one.add_argument("--title", help="in place of the name of the network")
     return parser
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphs.certifying import Certificate
+    from graphs.certificate import Certificate
     from graphs.topology import Site, Topology
 
 # Two int64 an edge, as an edge_index would hold.

@@ -1,6 +1,8 @@
 """The command `graphs inspect`: help that teaches at once, readable tables, JSON, one line an error, exit codes."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +56,7 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "nets_to_inspect"
 
 
-@pytest.mark.parametrize("command", [[], ["inspect"]])
+@pytest.mark.parametrize("command", [[], ["inspect"], ["draw"]])
 def test_help_teaches_without_torch(command: list[str]) -> None:
     lines = ["import sys", "from graphs.__main__ import main"]
     lines += [f"try: main({[*command, '--help']})", "finally: print('torch' in sys.modules)"]
@@ -96,6 +98,16 @@ def test_tables_are_aligned_and_name_every_site(capsys: pytest.CaptureFixture[st
     assert next(row for row in rows if row.endswith("mlp.0")).split()[:6] == ["8", "4", "64", "hidden", "5", "gelu"]
     assert "certificate  passed: max error" in shown
     assert "pinned       nothing" in shown
+
+
+def test_the_sample_of_the_readme_is_what_its_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    command, *sample = re.findall(r"```console\n\$ graphs (.*?)```", (ROOT / "README.md").read_text(), re.S)[
+        0
+    ].splitlines()
+    assert main(shlex.split(command)) == 0
+    shown = re.sub(r"max error \S+,", "max error", capsys.readouterr().out).splitlines()
+    assert sample[-1] == "..."
+    assert {re.sub(r"max error \S+,", "max error", line) for line in sample[:-1]} <= set(shown)
 
 
 def test_own_factory_tokens_and_keyword_inputs(code: str, capsys: pytest.CaptureFixture[str]) -> None:
