@@ -92,10 +92,10 @@ class Locator:
             slots = self._slots(use, d, n)
             zero = np.zeros(len(slots), dtype=np.int64)
             dims.append(_Dimension(slots * strides[d], zero.copy(), zero.copy(), zero.copy()))
-        for d, n in enumerate(shape):
+        for d in range(len(shape)):
             axis = (use.parameter, d)
-            if n == 1:
-                continue
+            if axis not in self.axis_ids:
+                continue  # a single slot that all share
             if axis not in use.slots:
                 self._require_pinned(self.axis_ids[axis], axis)
                 continue

@@ -57,6 +57,10 @@ class NeuronClasses:
             self._axes.update((i, frozenset([axis])) for i in range(first, first + count))
         return torch.arange(first, first + count)
 
+    def new_apart(self, count: int) -> Tensor:
+        """Fresh ids of which no two may ever be united."""
+        return self.new(count, ("apart", len(self)))
+
     def find(self, i: int) -> int:
         while self._parent[i] != i:
             self._parent[i] = self._parent[self._parent[i]]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphs.classes import Axis
+from graphs.compounds import Compounds
 from graphs.labels import Algebra, Column, Label, Source
 from graphs.recording import Latent, Recording, Use, in_order, place_numbers, place_sources
 
@@ -65,7 +66,7 @@ class Operation:
     module: str
     read: Callable[[Tensor], Label]
     write: Callable[[Tensor, Label], None]
-    null: int
+    compounds: Compounds
     edges: dict[str, frozenset[Axis]] = field(default_factory=dict)
     vocabulary: set[str] = field(default_factory=set)
     carried: dict[int, list[int]] = field(default_factory=dict)
@@ -105,23 +106,26 @@ class Operation:
         if vocabulary:
             self.vocabulary.add(argument)
 
-    def split_axis(self, argument: str, dim: int, groups: int) -> None:
-        """Give every group of a grouped kernel input slots of its own, where nothing has met them yet: slot j of the
-        axis is then another neuron in every group of dimension 0."""
+    def split_axis(self, argument: str, dim: int, groups: int) -> Axis | None:
+        """Give every group of a grouped kernel slots of its own along ``dim``, where nothing has met them yet: slot j
+        is then another neuron in every group of dimension 0. Returns the axis where that is its only slot."""
         tensor, label = self.arguments[argument], self.label(argument)
+        if len(label.parameters) != 1:
+            return None
+        outputs, slots = tensor.shape[0], tensor.shape[dim]
         axis = next((s[1:] for c in label.columns if c.dims == {dim} for s in c.sources), None)
-        if (
-            axis is None
-            or len(label.parameters) != 1
-            or not self.algebra.classes.untouched(self.recording.axis_ids[axis])
-        ):
-            return
-        outputs, inputs = tensor.shape[0], tensor.shape[dim]
-        ids = self.algebra.classes.new(groups * inputs, axis).view(groups, 1, inputs)
-        ids = ids.expand(groups, outputs // groups, inputs).reshape(outputs, inputs, *[1] * (tensor.dim() - 2))
+        if slots == 1:
+            axis = (*label.parameters, dim)
+            if axis in self.recording.axis_ids:
+                return axis
+        if axis is None or (slots > 1 and not self.algebra.classes.untouched(self.recording.axis_ids[axis])):
+            return None
+        ids = self.algebra.classes.new(groups * slots, axis).view(groups, 1, slots)
+        ids = ids.expand(groups, outputs // groups, slots).reshape(outputs, slots, *[1] * (tensor.dim() - 2))
         self.recording.axis_ids[axis] = ids
-        columns = tuple(replace(c, ids=ids) if c.dims == {dim} else c for c in label.columns)
-        self.write(tensor, replace(label, columns=columns))
+        kept = tuple(c for c in label.columns if slots == 1 or c.dims != {dim})
+        self.write(tensor, replace(label, columns=(Column(ids, frozenset([("axis", *axis)])), *kept)))
+        return axis if slots == 1 else None
 
     def pin(self, label: Label) -> None:
         """Fix the neurons of a label for want of a rule, and count them."""
@@ -136,7 +140,9 @@ class Operation:
         """Give the output its places, link them to those it was computed from, and note the parameters used."""
         if not label.active:
             self._place_latent()
+            self.compounds.computed |= label.parameters if self.name not in MOVEMENT else frozenset()
             return label
+        label = self.algebra.disentangle(label)
         labels = {name: self.read(tensor) for name, tensor in self.tensors().items()}
         weights = {name: label for name, label in labels.items() if label.parameters}
         columns = tuple(self._place_column(c) for c in label.columns)

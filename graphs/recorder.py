@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.utils._pytree import tree_flatten
 from graphs import rules
 from graphs.calls import Calls
 from graphs.classes import NeuronClasses
+from graphs.compounds import Compounds
 from graphs.errors import UntraceableError
 from graphs.evaluation import own_storages, untraceable
 from graphs.labels import Algebra, Column, Label, grid, narrow
@@ -45,6 +47,7 @@ class Recorder(TorchDispatchMode):
         self.read_ids: list[Tensor] = []
         self.null = int(self.classes.new(1))
         self.classes.pin(torch.tensor([self.null]))
+        self.compounds = Compounds(Algebra(self.classes), self.recording, self.storages, self.null)
         self.weights = own_storages(module, layout)
         self.writes = Writes(named_tensors(module))
         self.written: list[str] = []
@@ -67,6 +70,7 @@ class Recorder(TorchDispatchMode):
                 self.recording.axis_ids[number, d] = ids
                 columns.append(Column(ids, frozenset([("axis", number, d)])))
         label = Label(columns=tuple(columns), parameters=frozenset([number]))
+        self.compounds.tensors[number] = tensor.detach()
         self.storages.write(tensor.detach(), label, self.null)
 
     def _watch_constant(self, tensor: Tensor) -> None:
@@ -147,8 +151,6 @@ class Recorder(TorchDispatchMode):
             label = self.storages.read(tensor)
         except LookupError:
             label = self._pin_storage(tensor)
-        if label.parameters:
-            self.read_ids.extend(c.ids for c in label.columns)
         for before, after in zip(self.storages.written(tensor).columns, label.columns, strict=False):
             self.classes.mark_part(before.ids, after.ids)
         merged: dict[tuple, Column] = {}
@@ -159,7 +161,10 @@ class Recorder(TorchDispatchMode):
             known = merged.get(key)
             merged[key] = Column(ids, column.sources | known.sources if known else column.sources)
         columns = tuple(c for c in merged.values() if c.dims or label.parameters)
-        return Label(label.positions, columns, label.unit, label.parameters, label.active)
+        resolved = self.compounds.resolve(replace(label, columns=columns), self.where.path)
+        if label.parameters:
+            self.read_ids.extend(c.ids for c in resolved.columns)
+        return resolved
 
     def _narrowed(self, sources: frozenset, ids: Tensor) -> frozenset:
         """A view of some neurons of a place comes from that part of it."""
@@ -229,7 +234,7 @@ class Recorder(TorchDispatchMode):
             module=self.where.path,
             read=lambda t: before.get(id(t)) or self.label(t),
             write=lambda t, label: self.storages.write(t, label, self.null),
-            null=self.null,
+            compounds=self.compounds,
         )
         labels = self._apply_rule(func, op)
         if labels is None:

@@ -67,7 +67,7 @@ class Structure:
             vertices, images = np.flatnonzero(inverse == chosen), np.flatnonzero(second == colour[chosen])
             images = images[torch.randperm(len(images), generator=generator).numpy()]
             step = self._individualise(first, second, vertices, images, fresh)
-            if step is not None:
+            if step is not None and self._all_orders(first, vertices, fresh):
                 log10 += math.lgamma(len(vertices) + 1) / math.log(10)
             else:
                 step = self._individualise_one(first, second, vertices, images, fresh)
@@ -77,6 +77,13 @@ class Structure:
         image = np.empty(len(first), dtype=np.int64)
         image[first.argsort(kind="stable")] = second.argsort(kind="stable")
         return image, log10
+
+    def _all_orders(self, colours: Array, vertices: Array, fresh: int) -> bool:
+        """Whether every order of these vertices extends to the rest: whether a cycle and a swap do, which generate all.
+        A class too large for one random order to fit by chance need not be asked."""
+        swapped = np.concatenate([vertices[1::-1], vertices[2:]])
+        orders = [np.roll(vertices, 1), swapped] if 2 < len(vertices) <= 32 else []
+        return all(self._individualise(colours, colours, vertices, order, fresh) is not None for order in orders)
 
     def _individualise(
         self, first: Array, second: Array, vertices: Array, images: Array, fresh: int

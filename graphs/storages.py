@@ -69,7 +69,8 @@ class Storages:
         if index is None:
             base = _flat(base, tensor.untyped_storage().nbytes() // base.item_size)
             index = _digits(base, tensor)
-        assert index is not None
+        if index is None:
+            raise LookupError("a view beyond the tensor that wrote its storage")
         return base.label.map(lambda v: _take(v, index))
 
 
@@ -80,12 +81,13 @@ def _key(tensor: Tensor) -> int:
 def _digits(base: Base, view: Tensor) -> list[Tensor] | None:
     """The index in the base tensor of every element of the view, one broadcast array a base dimension; None where
     digits would carry, that is where a view dimension is no box of base dimensions."""
-    order = sorted((d for d, n in enumerate(base.shape) if n > 1), key=lambda d: -base.stride[d])
+    order = sorted((d for d, n in enumerate(base.shape) if n > 1 and base.stride[d]), key=lambda d: -base.stride[d])
     start = view.storage_offset() - base.offset
     if start < 0:
         return None
     first = _decompose(torch.tensor([start]), base, order)
-    parts = [_decompose(torch.arange(n) * s, base, order) for n, s in zip(view.shape, view.stride(), strict=True)]
+    sides = [max(n, 1) for n in view.shape]  # a tensor without elements is labelled like one with some
+    parts = [_decompose(torch.arange(n) * s, base, order) for n, s in zip(sides, view.stride(), strict=True)]
     if first is None or any(p is None for p in parts):
         return None
     index = []

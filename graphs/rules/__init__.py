@@ -13,6 +13,10 @@ from graphs.operation import Operation
 
 Rule = Callable[[Operation], "Label | list[Label] | None"]
 
+FAMILIES = (
+    "concatenation contraction convolution indexing mixing movement normalisation pointwise reduction scattering "
+    "shuffling"
+)
 RULES: dict[str, Rule] = {}
 
 
@@ -31,8 +35,6 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 def load() -> dict[str, Rule]:
     """All rules, with their files imported."""
-    names = "contraction convolution indexing mixing movement normalisation pointwise reduction scattering"
-    for name in names.split():
+    for name in FAMILIES.split():
         import_module(f"graphs.rules.{name}")
-
     return RULES

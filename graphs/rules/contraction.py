@@ -15,6 +15,8 @@ def _reading(label: Label, dim: int) -> frozenset[Axis]:
 
 def matmul(op: Operation, left: str, right: str) -> Label:
     """``[..., m, k] @ [..., k, n]``; a parameter operand connects the place it contracts to the one it writes."""
+    split_batch(op, left, 2, op.label(right))
+    split_batch(op, right, 1, op.label(left))
     a, b = op.label(left), op.label(right)
     rank = max(op[left].dim(), op[right].dim())
     a, b = align(a, rank), align(b, rank)
@@ -24,6 +26,19 @@ def matmul(op: Operation, left: str, right: str) -> Label:
     a = a.map(lambda v: v.unsqueeze(-2))
     b = b.map(lambda v: v.transpose(-1, -2).unsqueeze(-3))
     return op.reduce(op.join([a, b], rank + 1), [rank], keepdim=False)
+
+
+def split_batch(op: Operation, argument: str, inner: int, other: Label) -> None:
+    """Weights stacked along the batch dimension (experts, layers): each writes neurons of its own, and reads such along
+    dimension ``inner`` where ``other`` has neurons there."""
+    label = op.label(argument)
+    if label.active or op[argument].dim() != 3 or len(label.columns) != len(label.parameters) + 2:
+        return
+    at = {d: c for c in label.columns for d in c.dims if len(c.dims) == 1}
+    read = any(3 - inner in c.dims for c in other.columns)
+    rest = [at[d] for d in (1, 2) if d in at and (d != inner or read)]
+    if 0 in at and rest:
+        op.compounds.split(label, at[0], rest)
 
 
 @rule("mm")

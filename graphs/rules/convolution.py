@@ -6,67 +6,79 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from graphs.labels import Label, align, grid, narrow
+from graphs.classes import Axis
+from graphs.labels import Column, Label, align, grid, narrow
 from graphs.operation import Operation
 from graphs.rules import rule
+from graphs.rules.mixing import collapse
 
 
 @rule("convolution")
-def convolution(op: Operation) -> Label | None:
-    if op["transposed"]:
-        return None
-    groups, weight = op["groups"], op["weight"]
-    rank = op["input"].dim()
-    if groups > 1:
-        op.split_axis("weight", 1, groups)
-    x = _channels(op, op.label("input"), groups, op["input"].shape[1])
-    w = _kernel(op, op.label("weight"), groups, weight)
+def convolution(op: Operation) -> Label:
+    """``[batch, in, *space]`` with ``[out, in / groups, *taps]``, or ``[in, out / groups, *taps]`` transposed."""
+    groups, transposed, rank = op["groups"], op["transposed"], op["input"].dim()
+    first, second = op["weight"].shape[0] // groups, op["weight"].shape[1]
+    inputs, outputs = (first, second) if transposed else (second, first)
+    alone = None  # the axis of a kernel that has one channel a group on one side, where the other has several
+    if groups > 1 and (first > 1 or second > 1):
+        alone = op.split_axis("weight", 1, groups)
+    x = _channels(op, groups, inputs)
+    w = _kernel(op, groups, (first, second), alone)
     product = op.join([x, align(w, 4)], 4)
+    if alone is not None and not transposed:
+        op.algebra.contracted += [_reading(c, alone) for c in x.columns]
     product = op.reduce(product, [3], keepdim=False)  # [batch, group, output channel of the group]
-    out = product.map(lambda v: _flatten_groups(v, groups, weight.shape[0] // groups, rank))
-    positions = (*out.positions, *grid(op.out.shape, {0, *range(2, rank)}))
-    out = replace(out, positions=positions)
+    out = product.map(lambda v: _flatten_groups(v, groups, outputs, rank))
+    out = replace(out, positions=(*out.positions, *grid(op.out.shape, {0, *range(2, rank)})))
     if op.has("bias"):
-        bias = op.label("bias").map(lambda v: v.reshape(1, -1, *[1] * (rank - 2)))
-        out = op.join([out, bias])
+        out = op.join([out, op.label("bias").map(lambda v: v.reshape(1, -1, *[1] * (rank - 2)))])
     return out
 
 
-def _channels(op: Operation, x: Label, groups: int, channels: int) -> Label:
-    """The input as [batch, group, 1, channel of the group]; a neuron that varies in space is pinned and dropped."""
-    spatial = [c for c in x.columns if c.dims - {0, 1}]
-    op.pin(replace(x, columns=tuple(spatial)))
-    columns = tuple(c for c in x.columns if not c.dims - {0, 1})
-    positions = [p for p in x.positions if not p.shape[2:].numel() > 1]
-    if spatial:
-        positions += grid((1, channels), {1})
+def _channels(op: Operation, groups: int, inputs: int) -> Label:
+    """The input as [batch, group, 1, channel of the group]."""
+    x = collapse(op, op.label("input"), op["input"].shape, range(2, op["input"].dim()))
 
     def view(v: Tensor) -> Tensor:
         flat = v.reshape(v.shape[:2])
         if flat.shape[1] == 1:
             return flat.reshape(-1, 1, 1, 1)
-        return narrow(flat.reshape(flat.shape[0], groups, 1, channels // groups))
+        return narrow(flat.reshape(flat.shape[0], groups, 1, inputs))
 
-    return replace(x, columns=columns, positions=tuple(positions)).map(view)
+    return x.map(view)
 
 
-def _kernel(op: Operation, w: Label, groups: int, weight: Tensor) -> Label:
+def _kernel(op: Operation, groups: int, sides: tuple[int, int], alone: Axis | None) -> Label:
     """The weight as [group, output channel, input channel]; kernel positions are pinned taps."""
-    taps = [c for c in w.columns if c.dims - {0, 1}]
-    for column in taps:
-        op.algebra.classes.pin(op.algebra.classes.roots(column.ids))
+    w, weight = op.label("weight"), op["weight"]
+    for column in w.columns:
+        if column.dims - {0, 1}:
+            op.algebra.classes.pin(op.algebra.classes.roots(column.ids))
     columns = tuple(c for c in w.columns if not c.dims - {0, 1})
     if w.parameters:
-        reading = frozenset(s[1:] for c in columns if 1 in c.dims for s in c.sources if s[0] == "axis" and s[2] != 0)
-        op.weigh("weight", reading)
-    outputs, inputs = weight.shape[:2]
+        op.weigh(
+            "weight", _read_axes(columns, op["transposed"], sides) | {a for a in [alone] if not op["transposed"] and a}
+        )
 
     def view(v: Tensor) -> Tensor:
-        v = v.reshape(v.shape[:2]).expand(outputs, inputs)
-        return narrow(v.reshape(groups, outputs // groups, inputs))
+        v = v.reshape(v.shape[:2]).expand(weight.shape[:2]).reshape(groups, *sides)
+        return narrow(v.transpose(1, 2) if op["transposed"] else v)
 
     positions = tuple(p for p in w.positions if not p.shape[2:].numel() > 1)
     return replace(w, columns=columns, positions=positions).map(view)
+
+
+def _read_axes(columns: tuple[Column, ...], transposed: bool, sides: tuple[int, int]) -> frozenset[Axis]:
+    """The axes of input channels; none where each channel has a kernel of its own."""
+    if transposed:
+        reading = [c for c in columns if 0 in c.dims] if max(sides) > 1 else []
+        return frozenset(s[1:] for c in reading for s in c.sources if s[0] == "axis" and s[2] != 1)
+    reading = [c for c in columns if 1 in c.dims]
+    return frozenset(s[1:] for c in reading for s in c.sources if s[0] == "axis" and s[2] != 0)
+
+
+def _reading(column: Column, axis: Axis) -> Column:
+    return Column(column.ids, column.sources | {("axis", *axis)})
 
 
 def _flatten_groups(v: Tensor, groups: int, per_group: int, rank: int) -> Tensor:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from graphs.labels import Label
+from graphs.labels import Label, align
 from graphs.operation import Operation
 from graphs.rules import rule
 
 
 def pointwise(op: Operation) -> list[Label]:
+    for tensor in op.tensors().values():
+        _split_along(op, op.read(tensor), tensor.dim())
     label = op.join([op.read(t) for t in op.tensors().values()])
     return [label for _ in op.outputs]
+
+
+def _split_along(op: Operation, weight: Label, dims: int) -> None:
+    """A parameter ``[heads, per head]`` that meets neurons which both its axes tell together is one axis of neurons."""
+    if weight.active or len(weight.columns) != 2 or len(weight.parameters) != 1:
+        return
+    outer, inner = sorted((align(weight, op.out.dim())).columns, key=lambda c: sorted(c.dims))
+    others = [align(op.read(t), op.out.dim()) for t in op.tensors().values()]
+    met = [c for label in others if label.active for c in label.columns]
+    if any(c.dims >= outer.dims | inner.dims and outer.dims and inner.dims for c in met):
+        op.compounds.split(weight, outer, [inner], together=False)
 
 
 rule(
