@@ -89,11 +89,29 @@ def draw_factors(
 def rescaled(topology: Topology, flat: Tensor, scales: Sequence[Scale], factors: Sequence[Tensor]) -> Tensor:
     """A copy of P with the slices multiplied, rounded once to the dtype of ``flat``."""
     out = flat.to(torch.promote_types(flat.dtype, torch.float32), copy=True).contiguous()
-    uses = uses_of(topology)
+    rescale(topology, uses_of(topology), out, scales, factors)
+    return out.to(flat.dtype)
+
+
+def rescale(
+    topology: Topology,
+    uses: Mapping[tuple, Sequence[ParameterBlock]],
+    flat: Tensor,
+    scales: Sequence[Scale],
+    factors: Sequence[Tensor],
+) -> None:
+    """Multiply the slices of a contiguous P in place; each use is visited once for each of its ends."""
+    at_entry: dict[tuple, Tensor] = {}
     for scale, factor in zip(scales, factors, strict=True):
         for part, exponent in zip(scale.slices, scale.exponents, strict=True):
-            multiply(topology, uses[part.use], part, scale.group, factor**exponent, out)
-    return out.to(flat.dtype)
+            assert part.site is not None
+            size = topology.sites[part.site].size
+            entries, neurons = entries_of(topology, part.site, scale.group, part.rank)
+            values = at_entry.setdefault((part.use, part.end), torch.ones(size, dtype=torch.float64))
+            values[entries] *= factor[neurons] ** exponent
+    for (use, end), values in at_entry.items():
+        for block, view in boxes(uses[use], flat):
+            view.mul_(values[_along(block, end)].to(flat))
 
 
 def uses_of(topology: Topology) -> dict[tuple, list[ParameterBlock]]:
@@ -102,18 +120,6 @@ def uses_of(topology: Topology) -> dict[tuple, list[ParameterBlock]]:
     for block in topology.blocks:
         uses.setdefault((block.parameter, block.source, block.target), []).append(block)
     return uses
-
-
-def multiply(
-    topology: Topology, blocks: Sequence[ParameterBlock], part: Slice, group: int, factor: Tensor, flat: Tensor
-) -> None:
-    """Multiply, in place, the slice of every neuron of the group by its factor ``[group size]``."""
-    assert part.site is not None
-    entries, neurons = entries_of(topology, part.site, group, part.rank)
-    at_entry = flat.new_ones(topology.sites[part.site].size)
-    at_entry[entries] = factor[neurons].to(flat)
-    for block, view in boxes(blocks, flat):
-        view.mul_(at_entry[_along(block, part.end)])
 
 
 def sums(topology: Topology, blocks: Sequence[ParameterBlock], end: str, flat: Tensor) -> Tensor:

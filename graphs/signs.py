@@ -7,7 +7,7 @@ and ``b`` alone lead to the same outputs: all are found by two times 2^(m/2) for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -16,38 +16,63 @@ from graphs.derivatives import Evidence
 from graphs.scales import Part, Scale, Slice
 from graphs.trials import TOLERANCE, Trials
 
-FEW_SLICES, MOST_PARTS = 12, 16
+FEW = 12
 MOST_FAILURES = 16
 ALIKE = 1e-7
-ADDED = ("linear", "conv", "bias")
+ADDED = ("linear", "conv", "bias", "other")
 NORMS = ("norm_weight", "norm_bias", "running_mean", "running_var")
 
 
 def find_signs(trials: Trials, evidence: Evidence, scales: Sequence[Scale]) -> list[Scale]:
-    """Generators of the sign symmetries of a neuron, those of few slices first; each one holds for every neuron.
+    """Generators of the sign symmetries of a neuron; each one holds for every neuron of the group.
 
-    Of a neuron with more than FEW_SLICES (a recurrent one), weights and biases that add up change sign together. One
-    that has more than MOST_PARTS even so (of a long residual stream) is tried on the patterns that occur in practice:
-    the odd exponents of a scale, all slices, all but the normalisation's.
+    The odd exponents of a scale come first, since the search is then among patterns that leave one slice of each in
+    place. Where there are more than FEW slices (of a recurrent neuron), weights and biases that add up change sign
+    together; where there are more than that even so (of a long residual stream), only the patterns that occur in
+    practice are tried: all slices, and all but the normalisation's.
     """
-    few = len(evidence.slices) <= FEW_SLICES
+    few = len(evidence.slices) <= FEW
     parts = [(s,) for s in evidence.slices] if few else _summed(trials, evidence.slices)
-    meet = len(parts) <= MOST_PARTS
-    patterns = _meeting(trials, evidence, parts) if meet else _usual(trials, parts, scales)
-    found: list[Scale] = []
-    span = {0}
-    failures = 0
-    for pattern in sorted(patterns, key=lambda p: (p.bit_count(), p)):
-        if pattern in span or failures > MOST_FAILURES:
-            continue
-        slices = _chosen(parts, pattern)
-        scale = Scale(evidence.group, slices, (1,) * len(slices), continuous=False)
-        if trials.accept(scale):
-            found.append(scale)
-            span |= {p ^ pattern for p in span}
-        else:
-            failures += 1
-    return found
+    found = _Found(trials, evidence.group, parts)
+    found.extend(
+        _bits(parts, {s for s, e in zip(scale.slices, scale.exponents, strict=True) if e % 2}) for scale in scales
+    )
+    free = [i for i in range(len(parts)) if i not in found.pivots()]
+    found.extend(_meeting(trials, evidence, parts, free) if len(free) <= FEW else _usual(trials, parts))
+    return found.signs
+
+
+class _Found:
+    """Verified sign symmetries, and what they generate."""
+
+    def __init__(self, trials: Trials, group: int, parts: Sequence[Part]) -> None:
+        self.trials, self.group, self.parts = trials, group, parts
+        self.signs: list[Scale] = []
+        self.reduced: list[int] = []
+        self.failures = 0
+
+    def extend(self, patterns: Iterable[int]) -> None:
+        """Those patterns, few slices first, that keep the outputs and are no product of others."""
+        for pattern in sorted(patterns, key=lambda p: (p.bit_count(), p)):
+            rest = self._rest(pattern)
+            if rest and self.failures < MOST_FAILURES:
+                slices = _chosen(self.parts, pattern)
+                sign = Scale(self.group, slices, (1,) * len(slices), continuous=False)
+                if self.trials.accept(sign):
+                    self.signs.append(sign)
+                    self.reduced.append(rest)
+                else:
+                    self.failures += 1
+
+    def pivots(self) -> set[int]:
+        """A part for every pattern found, which products of the others leave in place."""
+        return {rest.bit_length() - 1 for rest in self.reduced}
+
+    def _rest(self, pattern: int) -> int:
+        """What is left of a pattern after elimination of those found; 0 where it is a product of them."""
+        for rest in self.reduced:
+            pattern = min(pattern, pattern ^ rest)
+        return pattern
 
 
 def _summed(trials: Trials, slices: Sequence[Slice]) -> list[Part]:
@@ -59,11 +84,10 @@ def _summed(trials: Trials, slices: Sequence[Slice]) -> list[Part]:
     return [tuple(part) for part in together.values()]
 
 
-def _meeting(trials: Trials, evidence: Evidence, parts: Sequence[Part]) -> list[int]:
-    """Patterns, as bits, whose two halves lead to the same outputs."""
-    middle = len(parts) // 2
-    first = list(range(1 << middle))
-    second = [p << middle for p in range(1 << (len(parts) - middle))]
+def _meeting(trials: Trials, evidence: Evidence, parts: Sequence[Part], free: list[int]) -> list[int]:
+    """Patterns of the free parts, as bits, whose two halves lead to the same outputs."""
+    middle = len(free) // 2
+    first, second = _products(free[:middle]), _products(free[middle:])
     a, b = (
         trials.seen(evidence.group, evidence.strongest, [_chosen(parts, p) for p in patterns])
         for patterns in (first, second)
@@ -74,10 +98,17 @@ def _meeting(trials: Trials, evidence: Evidence, parts: Sequence[Part]) -> list[
     return [first[i] | second[j] for i, j in met if i or j]
 
 
-def _usual(trials: Trials, parts: Sequence[Part], scales: Sequence[Scale]) -> list[int]:
-    odd = [{s for s, e in zip(scale.slices, scale.exponents, strict=True) if e % 2} for scale in scales]
+def _products(numbers: list[int]) -> list[int]:
+    """All patterns of some parts, the empty one first."""
+    patterns = [0]
+    for number in numbers:
+        patterns += [p | 1 << number for p in patterns]
+    return patterns
+
+
+def _usual(trials: Trials, parts: Sequence[Part]) -> list[int]:
     every = {part[0] for part in parts}
-    return [_bits(parts, some) for some in [*odd, every, {s for s in every if trials.kind(s) not in NORMS}]]
+    return [_bits(parts, some) for some in (every, {s for s in every if trials.kind(s) not in NORMS})]
 
 
 def _chosen(parts: Sequence[Part], pattern: int) -> Part:

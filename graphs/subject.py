@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import allow_mutation_on_saved_tensors
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -52,9 +53,9 @@ class Subject:
         """
         tensors = [t.requires_grad_(True) for t, _ in self.weights.values()]
         try:
-            with _BatchNormByHand(), torch.enable_grad():
+            with allow_mutation_on_saved_tensors(), _BatchNormByHand(), torch.enable_grad():
                 total = self._random_sum(floating(probe.run(self.module)), generator)
-            gradients = torch.autograd.grad(total, tensors, allow_unused=True)
+                gradients = torch.autograd.grad(total, tensors, allow_unused=True)
         finally:
             for tensor in tensors:
                 tensor.requires_grad_(False)

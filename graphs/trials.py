@@ -7,7 +7,7 @@ from torch import Tensor
 
 from graphs.comparing import difference, floating
 from graphs.probes import Probe
-from graphs.scales import Part, Scale, Slice, multiply, uses_of
+from graphs.scales import Part, Scale, Slice, rescale, uses_of
 from graphs.subject import Subject
 from graphs.topology import Topology
 
@@ -55,19 +55,17 @@ class Trials:
         return self.uses[part.use][0].kind
 
     def _same(self, scale: Scale, factor: Tensor, keep: bool = False) -> bool:
-        weights = self.subject.flat.clone()
         self._multiply(scale, factor)
         after = self.subject.outputs(self.probes)
         same = difference(self.before, after) <= TOLERANCE
         if same and keep:
             self.before = after
         else:
-            self.subject.flat.copy_(weights)
+            self._multiply(scale, 1 / factor)
         return same
 
     def _multiply(self, scale: Scale, factor: Tensor) -> None:
-        for part, exponent in zip(scale.slices, scale.exponents, strict=True):
-            multiply(self.topology, self.uses[part.use], part, scale.group, factor**exponent, self.subject.flat)
+        rescale(self.topology, self.uses, self.subject.flat, [scale], [factor])
 
 
 def _views(outputs: list[Tensor]) -> Tensor:
