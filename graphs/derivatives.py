@@ -63,7 +63,9 @@ class Derivatives:
         for _ in range(DRAWS):
             self.subject.randomise(self.generator)
             for _ in range(min(max([4, *passes]), MOST_PASSES)):
-                gradient = self.subject.weighted_gradient(self.example.like(self.generator), self.generator)
+                gradient = self.subject.weighted_gradient(
+                    self.subject.like(self.example, self.generator), self.generator
+                )
                 values, sizes = self._tables(gradient), self._tables(gradient.abs())
                 for group, table in tables.items():
                     table.append((values[group], sizes[group]))

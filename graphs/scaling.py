@@ -62,7 +62,7 @@ def find_scales(topology: Topology, module: nn.Module, *inputs: Any, **kwargs: A
     subject, example = Subject(topology, module), Probe(inputs, kwargs).double()
     known = list(Derivatives(topology, subject, example, generator).evidence())
     subject.randomise(generator)
-    trials = Trials(topology, subject, [example.like(generator) for _ in range(2)], generator)
+    trials = Trials(topology, subject, [subject.like(example, generator) for _ in range(2)], generator)
     found: list[Scale] = []
     for evidence in known:
         scales = [s for s in _candidates(evidence) if trials.accept(s)]

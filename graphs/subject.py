@@ -13,11 +13,12 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from graphs.comparing import floating
+from graphs.evaluation import seeded
 from graphs.layout import Layout
 from graphs.probes import Probe
 from graphs.randomising import randomise
 from graphs.topology import Topology
-from graphs.widening import double_copy
+from graphs.widening import double_copy, in_double
 
 
 class Subject:
@@ -43,7 +44,20 @@ class Subject:
 
     def outputs(self, probes: list[Probe]) -> list[Any]:
         with torch.no_grad():
-            return [probe.run(self.module) for probe in probes]
+            return [self._run(probe) for probe in probes]
+
+    def like(self, example: Probe, generator: torch.Generator) -> Probe:
+        """Random inputs; whole numbers stay those of the example where the network fails on others."""
+        probe = example.like(generator)
+        try:
+            self.outputs([probe])
+        except Exception:  # noqa: BLE001 whatever the network raises
+            return example.like(generator, whole=False)
+        return probe
+
+    def _run(self, probe: Probe) -> Any:
+        with in_double(), seeded(0):
+            return probe.copy().run(self.module)
 
     def weighted_gradient(self, probe: Probe, generator: torch.Generator) -> Tensor:
         """Every weight times the derivative by it of a random sum of the outputs ``[P]``: what a sum over a slice of it
@@ -54,7 +68,7 @@ class Subject:
         tensors = [t.requires_grad_(True) for t, _ in self.weights.values()]
         try:
             with allow_mutation_on_saved_tensors(), _BatchNormByHand(), torch.enable_grad():
-                total = self._random_sum(floating(probe.run(self.module)), generator)
+                total = self._random_sum(floating(self._run(probe)), generator)
                 gradients = torch.autograd.grad(total, tensors, allow_unused=True)
         finally:
             for tensor in tensors:
