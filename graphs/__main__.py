@@ -20,6 +20,7 @@ INSPECT_EXAMPLES = """examples:
   graphs inspect my_code:make_net --input-shape 1,3,32,32                 any factory or class in this folder
   graphs inspect my_code:make_gpt --input-shape 1,16 --input-max 50257    tokens: whole numbers below 50257
   graphs inspect my_code:two_inputs --input-shape 1,8 --input-shape mask=1,8 --input-dtype float32 --input-dtype bool
+  graphs inspect mlp --scale                                              with scale and sign symmetries
   graphs inspect resnet --json | jq .sizes                                for scripts
 
 A shape holds the batch axis; small sizes that run will do, with at least 2 tokens or time steps.
@@ -38,13 +39,16 @@ DRAW_EXAMPLES = """examples:
 
 def inspect(options: argparse.Namespace) -> int:
     """Tell what a network is made of."""
+    from graphs import with_scales
     from graphs.inspection import report
     from graphs.showing import show
 
     module, probe, topology = _traced(options)
+    if options.scale:
+        topology = with_scales(topology, module, *probe.args, **probe.kwargs)
     told = report(topology)
     if options.certify:
-        told["certificate"] = _certificate(module, probe)
+        told["certificate"] = _certificate(module, probe, options.scale)
     print(json.dumps(told, indent=2) if options.json else show(_name(options), told))
     return 0 if told["certificate"] is None or told["certificate"]["passed"] else 1
 
@@ -70,13 +74,12 @@ def _traced(options: argparse.Namespace) -> tuple[Any, Any, Any]:
     return module, probe, trace(module, *probe.args, **probe.kwargs)
 
 
-def _certificate(module: Any, probe: Any) -> dict[str, Any]:
+def _certificate(module: Any, probe: Any, scale: bool) -> dict[str, Any]:
     """The certificate as a row, or why there is none."""
     from graphs import certify
-    from graphs.inspection import certificate_row
 
     try:
-        return certificate_row(certify(module, *probe.args, kwargs=probe.kwargs))
+        return certify(module, *probe.args, kwargs=probe.kwargs, scale=scale).to_dict()
     except ValueError as error:
         return {"passed": False, "reason": str(error)}
 
@@ -122,6 +125,7 @@ def make_parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--certify", action=argparse.BooleanOptionalAction, default=True, help="prove the conversion (default)"
     )
+    one.add_argument("--scale", action="store_true", help="also search scale and sign symmetries of neurons")
     one = command(draw, DRAW, DRAW_EXAMPLES)
     one.add_argument("-o", "--out", required=True, metavar="FILE.svg", help="file to write")
     one.add_argument("--title", help="in place of the name of the network")

@@ -52,6 +52,9 @@ def check_path(path: str | os.PathLike[str]) -> None:
             f"expected a file name that ends in .svg, got {os.fspath(path)}; browsers and Inkscape turn SVG into "
             "PNG or PDF"
         )
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"expected a folder {folder} for the picture, got none there; make it first")
 
 
 def svg(topology: Topology, title: str = "network") -> str:

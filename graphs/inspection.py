@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from graphs.certificate import pin_reason
+
 if TYPE_CHECKING:
     from graphs.certificate import Certificate
+    from graphs.scales import Scale
     from graphs.topology import Site, Topology
 
 # Two int64 an edge, as an edge_index would hold.
@@ -15,7 +17,7 @@ EDGE_BYTES = 16
 
 
 def report(topology: Topology, certificate: Certificate | None = None) -> dict[str, Any]:
-    """Sizes, groups, sites, blocks, relations, what is pinned, and the certificate where there is one.
+    """Sizes, groups, sites, blocks, relations, what is pinned; the certificate and scales where they were asked for.
 
     >>> import torch, graphs
     >>> topology = graphs.trace(torch.nn.Linear(2, 3), torch.zeros(1, 2))
@@ -25,8 +27,9 @@ def report(topology: Topology, certificate: Certificate | None = None) -> dict[s
     return {
         "digest": topology.digest,
         "sizes": _sizes(topology),
-        "certificate": None if certificate is None else certificate_row(certificate),
-        "pinned": dict(topology.pinned),
+        "certificate": None if certificate is None else certificate.to_dict(),
+        "pinned": [{"what": w, "neurons": n, "reason": pin_reason(w)} for w, n in topology.pinned.items()],
+        "scales": None if topology.scales is None else [_scale(topology, scale) for scale in topology.scales],
         "groups": [_group(topology, g) for g in range(len(topology.groups))],
         "sites": [_site(topology, s) for s in range(len(topology.sites))],
         "blocks": [_block(topology, b) for b in range(len(topology.blocks))],
@@ -60,11 +63,13 @@ def _sizes(topology: Topology) -> dict[str, Any]:
     }
 
 
-def certificate_row(certificate: Certificate) -> dict[str, Any]:
-    """A certificate for a report; an error that is not finite is None."""
-    row = {name: value for name, value in asdict(certificate).items() if name != "pinned"}
-    row = {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in row.items()}
-    return {"passed": certificate.passed, **row}
+def _scale(topology: Topology, scale: Scale) -> dict[str, Any]:
+    names = [topology.entries[part.parameter].name for part in scale.slices]
+    slices = [
+        {"parameter": name, "end": part.end, "rank": part.rank, "exponent": exponent}
+        for name, part, exponent in zip(names, scale.slices, scale.exponents, strict=True)
+    ]
+    return {"group": scale.group, "factor": "positive" if scale.continuous else "sign", "slices": slices}
 
 
 def _group(topology: Topology, number: int) -> dict[str, Any]:

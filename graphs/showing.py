@@ -8,7 +8,7 @@ from typing import Any
 
 def show(name: str, report: dict[str, Any]) -> str:
     """The text of ``graphs inspect``."""
-    tables = [_groups(report), _sites(report), _blocks(report), _features(report), _relations(report)]
+    tables = [make(report) for make in (_groups, _sites, _blocks, _features, _relations, _scales)]
     return "\n\n".join([_summary(name, report), *(t for t in tables if t)])
 
 
@@ -22,18 +22,27 @@ def _summary(name: str, report: dict[str, Any]) -> str:
         f"edge_index   {_bytes(sizes['edge_index_bytes_avoided'])} avoided: edges are boxes of the flat weights",
         f"symmetries   10^{sizes['log10_group_order']:.1f} permutations of neurons leave the function unchanged",
     ]
-    if report["certificate"] is not None:
-        lines.append(f"certificate  {_certificate(report['certificate'])}")
-    pinned = [f"{count} neurons by {what}" for what, count in report["pinned"].items()] or ["nothing"]
-    return "\n".join([*lines, *(f"{'pinned' if not i else '':<13}{line}" for i, line in enumerate(pinned))])
+    pinned = [f"{row['neurons']} neurons by {row['what']} ({row['reason']})" for row in report["pinned"]]
+    certificate = [] if report["certificate"] is None else _certificate(report["certificate"])
+    return "\n".join([*lines, *_named("certificate", certificate), *_named("pinned", pinned or ["nothing"])])
 
 
-def _certificate(row: dict[str, Any]) -> str:
+def _named(name: str, lines: Sequence[str]) -> list[str]:
+    """Lines under one name."""
+    return [f"{'' if i else name:<13}{line}" for i, line in enumerate(lines)]
+
+
+def _certificate(row: dict[str, Any]) -> list[str]:
     if "reason" in row:
-        return f"NONE: {row['reason']}"
+        return [f"NONE: {row['reason']}"]
     error = "not finite" if row["max_error"] is None else f"{row['max_error']:.1e}"
     verdict = "passed" if row["passed"] else "REFUTED, please report the network"
-    return f"{verdict}: max error {error}, {row['coverage']:.1%} of the parameters move"
+    lines = [f"{verdict}: max error {error}, {row['coverage']:.1%} of the parameters move"]
+    if row["scales"] or row["signs"]:
+        lines.append(f"{row['scales']:,} positive factors and {row['signs']:,} signs are free")
+    if row["paths"] > 1:
+        lines += [f"{row['paths']} paths through the network, as the inputs choose", *row["branches"]]
+    return lines + [f"random: {step}; every run drew the same numbers" for step in row["random"]]
 
 
 def _groups(report: dict[str, Any]) -> str:
@@ -71,6 +80,24 @@ def _features(report: dict[str, Any]) -> str:
 def _relations(report: dict[str, Any]) -> str:
     rows = [(f"{r['source']} -> {r['target']}", r["kind"], f"{r['edges']:,}") for r in report["relations"]]
     return _table("relations: edges without weights", ("sites", "kind", "edges"), rows)
+
+
+def _scales(report: dict[str, Any]) -> str:
+    """What a neuron of a group may multiply by its factor s."""
+    rows = [(s["group"], s["factor"], _listed(_slices(s["slices"]))) for s in report["scales"] or []]
+    return _table("scales: factors s of a neuron that cancel", ("group", "factor", "parameters"), rows)
+
+
+def _slices(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Each parameter with its power of s; with its rank where a parameter takes part more than once."""
+    names = [row["parameter"] for row in rows]
+    ranks = [f"[{row['rank']}]" if names.count(row["parameter"]) > 1 else "" for row in rows]
+    return [f"{row['parameter']}{rank} {_power(row['exponent'])}" for row, rank in zip(rows, ranks, strict=True)]
+
+
+def _power(exponent: int) -> str:
+    operator = "*" if exponent > 0 else "/"
+    return f"{operator} s" if abs(exponent) == 1 else f"{operator} s^{abs(exponent)}"
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

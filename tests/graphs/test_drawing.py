@@ -306,6 +306,8 @@ def test_the_command_writes_what_the_function_draws(tmp_path: Path, capsys: pyte
     error = capsys.readouterr().err
     assert "expected a file name that ends in .svg, got" in error
     assert "net.png" in error
+    assert main(["draw", "mlp", "-o", str(tmp_path / "nowhere" / "net.svg")]) == 2
+    assert f"expected a folder {tmp_path / 'nowhere'}" in capsys.readouterr().err
 
 
 def test_a_network_without_sites_is_an_error() -> None:

@@ -40,6 +40,16 @@ class Counts(nn.Module):
     def forward(self, x):
         return self.linear(x).argmax(-1)
 
+class Moody(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 3), nn.Linear(3, 2)
+
+    def forward(self, x):
+        hidden = self.first(x)
+        hidden = hidden.tanh() if x.sum() > 0 else hidden.sigmoid()
+        return self.last(hidden) + torch.randn(2)
+
 def broken():
     raise KeyError("no such layer")
 
@@ -148,7 +158,31 @@ def test_pinned_operations_are_told_with_their_reason() -> None:
     shown = show("sorts", report(topology))
     assert topology.pinned
     for what, count in topology.pinned.items():
-        assert f"{count} neurons by {what}" in shown
+        assert f"{count} neurons by {what} (no rule for this use of the operation)" in shown
+
+
+def test_scale_and_sign_symmetries_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = ["mlp", "--kwargs", '{"inputs": 4, "hidden": [6], "outputs": 2}']
+    assert main(["inspect", *recipe, "--scale"]) == 0
+    shown = capsys.readouterr().out
+    assert "6 positive factors and 0 signs are free" in shown
+    assert "1  positive  linear0.bias * s, linear0.weight * s, head.weight / s" in shown
+    assert main(["inspect", *recipe, "--scale", "--json"]) == 0
+    [scale] = json.loads(capsys.readouterr().out)["scales"]
+    assert {(s["parameter"], s["exponent"]) for s in scale["slices"]} == {
+        ("linear0.weight", 1),
+        ("linear0.bias", 1),
+        ("head.weight", -1),
+    }
+    assert main(["inspect", *recipe, "--json", "--no-certify"]) == 0
+    assert json.loads(capsys.readouterr().out)["scales"] is None
+
+
+def test_paths_and_random_numbers_are_told(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", f"{code}:Moody", "--input-shape", "1,4"]) == 0
+    shown = capsys.readouterr().out
+    assert "2 paths through the network, as the inputs choose" in shown
+    assert re.search(r"random: .*; every run drew the same numbers", shown)
 
 
 @pytest.mark.parametrize(
