@@ -25,6 +25,11 @@ class Pairs:
     parent: bool = False
 
 
+def share_axis(a: frozenset[Axis], b: frozenset[Axis]) -> bool:
+    """Whether two classes have slots on one parameter axis: they are then two neurons, never one."""
+    return bool(a & b)
+
+
 def unique_rows(*columns: Tensor) -> tuple[Tensor, ...]:
     """The distinct rows, in lexicographic order, of columns that broadcast together."""
     table = torch.stack([c.reshape(-1) for c in torch.broadcast_tensors(*columns)], 1)
@@ -97,7 +102,7 @@ class NeuronClasses:
             if x == y:
                 continue
             left, right = axes.get(x, self._axes.get(x, frozenset())), axes.get(y, self._axes.get(y, frozenset()))
-            if left & right:
+            if share_axis(left, right):
                 return False
             low, high = min(x, y), max(x, y)
             merged[high], axes[low] = low, left | right

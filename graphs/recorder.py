@@ -192,9 +192,7 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         tensors = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, Tensor)]
         self.writes.before(func, _bind(func, args, kwargs))
-        before = {}
-        if func._schema.is_mutable:
-            before = {id(t): self.label(t) for t in tensors if t.layout == torch.strided}
+        before = self._labels_before(func, tensors)
         self.running = func.overloadpacket.__name__
         result = func(*args, **kwargs)
         self.running = ""
@@ -209,6 +207,12 @@ class Recorder(TorchDispatchMode):
         elif torch.Tag.nondeterministic_seeded in func.tags:
             self._stand(outputs)
         return result
+
+    def _labels_before(self, func: Any, tensors: list[Tensor]) -> dict[int, Label]:
+        """What an operation that writes in place reads, which afterwards is no longer there."""
+        if not func._schema.is_mutable:
+            return {}
+        return {id(t): self.label(t) for t in tensors if t.layout == torch.strided}
 
     def _stand(self, outputs: list[Tensor]) -> None:
         """Random numbers stand where they were drawn, whatever their values: no symmetry moves them."""
