@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from graphs.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from graphs.alignment import align, barrier, interpolate
     from graphs.batching import GraphBatch, collate
     from graphs.certificate import Certificate
     from graphs.certifying import certify
@@ -57,12 +58,15 @@ __all__ = [
     "Symmetry",
     "Topology",
     "UntraceableError",
+    "align",
+    "barrier",
     "certify",
     "collate",
     "computation_graph",
     "draw",
     "find_scales",
     "flat_layout",
+    "interpolate",
     "trace",
     "with_scales",
 ]
@@ -91,12 +95,15 @@ __getattr__, __dir__ = lazy_exports(
         "Symmetry": "symmetries",
         "Topology": "topology",
         "UntraceableError": "errors",
+        "align": "alignment",
+        "barrier": "alignment",
         "certify": "certifying",
         "collate": "batching",
         "computation_graph": "op_graph",
         "draw": "drawing",
         "find_scales": "scaling",
         "flat_layout": "layout",
+        "interpolate": "alignment",
         "trace": "tracing",
         "with_scales": "scaling",
     },

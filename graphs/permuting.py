@@ -22,7 +22,7 @@ def permute(topology: Topology, images: Sequence[Array], weights: Tensor) -> Non
     Args:
         images: entry to which each entry goes, of every site.
     """
-    for parameter, uses in _uses(topology).items():
+    for parameter, uses in uses_of(topology).items():
         entry = topology.layout.entries[parameter]
         assert entry.offset is not None
         own = weights[entry.offset : entry.offset + entry.numel]
@@ -35,7 +35,7 @@ def permute(topology: Topology, images: Sequence[Array], weights: Tensor) -> Non
             assert agree, f"the uses of {entry.name} move it differently"
 
 
-def _uses(topology: Topology) -> dict[int, list[list[ParameterBlock]]]:
+def uses_of(topology: Topology) -> dict[int, list[list[ParameterBlock]]]:
     """The uses of each parameter by neurons: blocks of one source and target."""
     uses: dict[int, dict[tuple, list[ParameterBlock]]] = {}
     for block in topology.blocks:

@@ -67,13 +67,8 @@ class Symmetry:
 
 def random_symmetry(topology: Topology, generator: torch.Generator | None = None, scale: bool = False) -> Symmetry:
     """An automorphism drawn by colour refinement (:mod:`graphs.refinement`), with random scales and signs on demand."""
-    image, _ = _structure(topology).random_automorphism(generator)
-    first = _first_vertices(topology)
-    images = []
-    for group, start in zip(topology.groups, first, strict=True):
-        free = group.kind in PERMUTING
-        images.append(image[start : start + group.size] - start if free else np.arange(group.size))
-    return Symmetry(topology, tuple(images), _random_factors(topology, generator) if scale else ())
+    image, _ = bond_structure(topology).random_automorphism(generator)
+    return Symmetry(topology, group_images(topology, image), _random_factors(topology, generator) if scale else ())
 
 
 def _random_factors(topology: Topology, generator: torch.Generator | None) -> tuple[Tensor, ...]:
@@ -87,7 +82,7 @@ def _random_factors(topology: Topology, generator: torch.Generator | None) -> tu
 
 def log10_group_order(topology: Topology) -> float:
     """log10 of the number of automorphisms; classes of interchangeable neurons count with their factorials."""
-    return _structure(topology).random_automorphism(torch.Generator().manual_seed(0))[1]
+    return bond_structure(topology).random_automorphism(torch.Generator().manual_seed(0))[1]
 
 
 def site_entries(topology: Topology, site: int) -> tuple[Array, Array, Array]:
@@ -104,14 +99,23 @@ def _packed(group: Array, index: Array, rank: Array) -> Array:
     return (group * (int(index.max(initial=0)) + 1) + index) * (int(rank.max(initial=0)) + 1) + rank
 
 
-def _first_vertices(topology: Topology) -> list[int]:
+def first_vertices(topology: Topology) -> list[int]:
+    """The vertex of each group's first neuron; groups that do not permute have none."""
     sizes = [g.size if g.kind in PERMUTING else 0 for g in topology.groups]
     return np.concatenate([[0], np.cumsum(sizes)[:-1]]).tolist() if sizes else []
 
 
-def _structure(topology: Topology) -> Structure:
+def group_images(topology: Topology, image: Array) -> tuple[Array, ...]:
+    """The images of a symmetry from the vertex to which each vertex of :func:`bond_structure` goes."""
+    return tuple(
+        image[start : start + group.size] - start if group.kind in PERMUTING else np.arange(group.size)
+        for group, start in zip(topology.groups, first_vertices(topology), strict=True)
+    )
+
+
+def bond_structure(topology: Topology) -> Structure:
     """Vertices are the neurons of groups that permute, edges the bonds."""
-    first = _first_vertices(topology)
+    first = first_vertices(topology)
     sizes = [g.size if g.kind in PERMUTING else 0 for g in topology.groups]
     colours = np.repeat(mix(np.arange(len(sizes))), sizes)
     edges = []
@@ -139,12 +143,12 @@ def coverage(topology: Topology) -> float:
 
 def _moved_neurons(topology: Topology) -> list[Array]:
     """Which neurons of each group some symmetry moves: those that refinement does not tell from all others."""
-    whole = _structure(topology)
+    whole = bond_structure(topology)
     _, orbit, size = np.unique(whole.refine(whole.colours), return_inverse=True, return_counts=True)
     moved = size[orbit] > 1
     return [
         moved[start : start + g.size] if g.kind in PERMUTING else np.zeros(g.size, dtype=bool)
-        for g, start in zip(topology.groups, _first_vertices(topology), strict=True)
+        for g, start in zip(topology.groups, first_vertices(topology), strict=True)
     ]
 
 

@@ -86,7 +86,7 @@ def by_model(rows: list[dict[str, Any]]) -> str:
 
 
 PARITY = ("float64, 1 step(s)", "float32, 200 step(s)")
-LAYOUTS = {"quickstart": by_model, "bench_population": speed}
+LAYOUTS = {"bench_align": by_model, "quickstart": by_model, "bench_population": speed}
 
 if __name__ == "__main__":
     sys.exit(main())
