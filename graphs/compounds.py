@@ -46,20 +46,19 @@ class Compounds:
     _pairs: dict[tuple, Column] = field(default_factory=dict)
 
     def resolve(self, label: Label, module: str) -> Label:
-        """The label with one column where two vary along one dimension and neither tells the other."""
+        """The label in terms of split axes; of an activation, with a place for two columns that vary along one
+        dimension though neither tells the other."""
         label = self._renamed(label)
-        found = self.algebra.entangled(label)
-        while found is not None:
-            x, y = found
-            if label.active:
-                others = tuple(c for c in label.columns if c is not x and c is not y)
-                label = replace(label, columns=(*others, self._pair(x, y, module)))
-            elif not self.split(label, x, [y], together=False):
-                return label
-            else:
-                label = self._renamed(label)
-            found = self.algebra.entangled(label)
+        while label.active and (found := self.algebra.entangled(label)) is not None:
+            others = tuple(c for c in label.columns if all(c is not f for f in found))
+            label = replace(label, columns=(*others, self._pair(*found, module)))
         return label
+
+    def untie(self, label: Label) -> None:
+        """Split the axes of a parameter of which two lie along one dimension (experts and their neurons, flattened)."""
+        found = self.algebra.entangled(label)
+        if found is not None and not label.active:
+            self.split(label, found[0], [found[1]], together=False)
 
     def _pair(self, x: Column, y: Column, module: str) -> Column:
         """A place of its own for the pairs of an activation, the same whenever it is read."""

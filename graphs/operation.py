@@ -26,6 +26,7 @@ USE_KINDS = {
     "mv.vec": "linear",
     "dot.self": "linear",
     "dot.tensor": "linear",
+    "_trilinear.i2": "linear",
     "bmm.self": "linear",
     "bmm.mat2": "linear",
     "baddbmm.batch1": "linear",
@@ -215,10 +216,24 @@ class Operation:
             source = inner if not read and inner is not None else self._source(name, read, target) if edge else None
             if source == inner is not None:
                 read = frozenset(hidden)
+            elif source is None and not edge:
+                source, read = self._crossing(axes, columns, target)
+            if len(hidden) == 1 and not axes:
+                target, source, read = inner, None, frozenset()
             kind = USE_KINDS.get(f"{self.name}.{name}", "other")
             slots = {s[1:]: torch.unique(c.ids) for c in weight.columns for s in c.sources if s[1:] in axes}
             slots |= {a: torch.unique(self.recording.axis_ids[a]) for a in hidden}
             self.recording.uses.append(Use(parameter, kind, slots, read, source, target))
+
+    def _crossing(
+        self, axes: frozenset[Axis], columns: Sequence[Column], target: int | None
+    ) -> tuple[int | None, frozenset[Axis]]:
+        """Where a parameter meets neurons of two places at once (the state of a scan): the second, and its axes."""
+        for column in columns:
+            here = frozenset(a for a in axes if ("axis", *a) in column.sources)
+            if here and here < axes and target not in place_numbers(column.sources):
+                return place_numbers(column.sources)[-1], here
+        return None, frozenset()
 
     def _destination(self, axes: frozenset[Axis], columns: Sequence[Column], unit: frozenset[Source]) -> int | None:
         for column in columns:

@@ -16,7 +16,7 @@ from graphs.classes import NeuronClasses
 from graphs.compounds import Compounds
 from graphs.errors import UntraceableError
 from graphs.evaluation import own_storages, untraceable
-from graphs.labels import Algebra, Column, Label, grid, narrow
+from graphs.labels import Algebra, Column, Label, grid, narrow, support
 from graphs.layout import Layout
 from graphs.operation import Operation
 from graphs.recording import Recording, place_numbers
@@ -150,7 +150,7 @@ class Recorder(TorchDispatchMode):
         try:
             label = self.storages.read(tensor)
         except LookupError:
-            label = self._pin_storage(tensor)
+            label = self._of_parts(tensor)
         for before, after in zip(self.storages.written(tensor).columns, label.columns, strict=False):
             self.classes.mark_part(before.ids, after.ids)
         merged: dict[tuple, Column] = {}
@@ -176,8 +176,21 @@ class Recorder(TorchDispatchMode):
             return sources
         return (sources - {places[0]}) | {self.recording.part(places[0][1], seen)}
 
+    def _of_parts(self, tensor: Tensor) -> Label:
+        """Elements of which each holds several that were written (complex numbers written as pairs): neurons of a pair
+        keep their order in it. Of anything else the neurons are pinned."""
+        try:
+            parts = self.storages.read_parts(tensor)
+        except LookupError:
+            return self._pin_storage(tensor)
+        last = tensor.dim()
+        fresh = {d for p in parts.positions if last in support(p) for d in support(p)} - {last}
+        kept = tuple(p for p in parts.positions if last not in support(p))
+        whole = Algebra(self.classes).fold(replace(parts, positions=kept), {last}).map(lambda v: v.squeeze(-1))
+        return replace(whole, positions=(*whole.positions, *grid(tensor.shape, fresh)))
+
     def _pin_storage(self, tensor: Tensor) -> Label:
-        """A storage seen under another element size (complex numbers as pairs): its neurons are pinned."""
+        """A view that shows nothing of what was written as it was: the neurons of the storage are pinned."""
         label = self.storages.written(tensor)
         for column in label.columns:
             self.classes.pin(self.classes.roots(column.ids))

@@ -49,54 +49,83 @@ class Storages:
     def write(self, tensor: Tensor, label: Label, null: int) -> None:
         """Label a tensor that was just written; ``null`` is the pinned id for elements without a neuron."""
         self.keep(tensor)
+        item = tensor.element_size()
         old = self._bases.get(_key(tensor))
+        if old is not None and old.item_size > item:
+            old = _in_parts(old, item)
         whole = tensor.numel() * tensor.element_size() >= int(tensor.untyped_storage().nbytes())
         if old is not None and not whole:
-            label, shape, stride, offset = _overwrite(old, tensor, label, null)
+            self._bases[_key(tensor)] = _overwrite(old, _in_parts(_base(tensor, label), old.item_size), tensor, null)
         else:
-            shape, stride, offset = tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset())
-        self._bases[_key(tensor)] = Base(label, shape, stride, offset, tensor.element_size())
+            self._bases[_key(tensor)] = _base(tensor, label)
 
     def read(self, tensor: Tensor) -> Label:
         """The label of a view of a tracked storage."""
+        base, view = self._bases[_key(tensor)], _base(tensor, Label())
+        if base.item_size > view.item_size:
+            base = _in_parts(base, view.item_size)
+        if base.item_size < view.item_size:
+            raise LookupError("elements that are several of those that were written")
+        return _read(base, view, tensor)
+
+    def read_parts(self, tensor: Tensor) -> Label:
+        """The label of the elements that were written, along a last dimension for each element of the view (complex
+        numbers that were written as pairs)."""
         base = self._bases[_key(tensor)]
-        here = (tuple(tensor.shape), tensor.stride(), tensor.storage_offset())
-        if here == (base.shape, base.stride, base.offset) and tensor.element_size() == base.item_size:
-            return base.label
-        if tensor.element_size() != base.item_size:
-            raise LookupError("a view under another element size")
-        index = _digits(base, tensor)
-        if index is None:
-            base = _flat(base, tensor.untyped_storage().nbytes() // base.item_size)
-            index = _digits(base, tensor)
-        if index is None:
-            raise LookupError("a view beyond the tensor that wrote its storage")
-        return base.label.map(lambda v: _take(v, index))
+        return _read(base, _in_parts(_base(tensor, Label()), base.item_size), tensor)
+
+
+def _base(tensor: Tensor, label: Label) -> Base:
+    return Base(label, tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset()), tensor.element_size())
+
+
+def _in_parts(base: Base, item_size: int) -> Base:
+    """The same elements as several of ``item_size`` each, told apart along a last dimension."""
+    parts = base.item_size // item_size
+    if parts == 1:
+        return base
+    label = base.label.map(lambda v: v.unsqueeze(-1))
+    which = torch.arange(parts).view([1] * len(base.shape) + [parts])
+    label = replace(label, positions=(*label.positions, which))
+    stride = (*(n * parts for n in base.stride), 1)
+    return Base(label, (*base.shape, parts), stride, base.offset * parts, item_size)
+
+
+def _read(base: Base, view: Base, tensor: Tensor) -> Label:
+    if (view.shape, view.stride, view.offset) == (base.shape, base.stride, base.offset):
+        return base.label
+    index = _digits(base, view)
+    if index is None:
+        base = _flat(base, tensor.untyped_storage().nbytes() // base.item_size)
+        index = _digits(base, view)
+    if index is None:
+        raise LookupError("a view beyond the tensor that wrote its storage")
+    return base.label.map(lambda v: _take(v, index))
 
 
 def _key(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
 
 
-def _digits(base: Base, view: Tensor) -> list[Tensor] | None:
+def _digits(base: Base, view: Base) -> list[Tensor] | None:
     """The index in the base tensor of every element of the view, one broadcast array a base dimension; None where
     digits would carry, that is where a view dimension is no box of base dimensions."""
     order = sorted((d for d, n in enumerate(base.shape) if n > 1 and base.stride[d]), key=lambda d: -base.stride[d])
-    start = view.storage_offset() - base.offset
+    start, rank = view.offset - base.offset, len(view.shape)
     if start < 0:
         return None
     first = _decompose(torch.tensor([start]), base, order)
     sides = [max(n, 1) for n in view.shape]  # a tensor without elements is labelled like one with some
-    parts = [_decompose(torch.arange(n) * s, base, order) for n, s in zip(sides, view.stride(), strict=True)]
+    parts = [_decompose(torch.arange(n) * s, base, order) for n, s in zip(sides, view.stride, strict=True)]
     if first is None or any(p is None for p in parts):
         return None
     index = []
     for d, size in enumerate(base.shape):
-        digit = first[d].view((1,) * view.dim())
+        digit = first[d].view((1,) * rank)
         for v, part in enumerate(parts):
             vector = part[d]  # type: ignore[index]
             if bool(vector.any()):
-                digit = digit + vector.view([-1 if i == v else 1 for i in range(view.dim())])
+                digit = digit + vector.view([-1 if i == v else 1 for i in range(rank)])
         if digit.numel() and int(digit.max()) >= size:
             return None
         index.append(digit)
@@ -136,16 +165,13 @@ def _spread(vector: Tensor, box: Base, full: Tensor) -> Tensor:
     return full
 
 
-def _overwrite(
-    old: Base, tensor: Tensor, label: Label, null: int
-) -> tuple[Label, tuple[int, ...], tuple[int, ...], int]:
+def _overwrite(old: Base, box: Base, tensor: Tensor, null: int) -> Base:
     """The spelled-out label after writing part of a storage; old and new elements stand at positions apart."""
-    numel = tensor.untyped_storage().nbytes() // tensor.element_size()
-    box = Base(label, tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset()), tensor.element_size())
+    numel, label = tensor.untyped_storage().nbytes() // old.item_size, box.label
     flat = _flat(old, numel).label
     positions = joint([torch.zeros(numel, dtype=torch.int64), *flat.positions])
     beyond = int(positions.max()) + 1
-    _spread(joint([torch.zeros((1,) * tensor.dim(), dtype=torch.int64), *label.positions]) + beyond, box, positions)
+    _spread(joint([torch.zeros((1,) * len(box.shape), dtype=torch.int64), *label.positions]) + beyond, box, positions)
     columns = []
     for j in range(max(len(flat.columns), len(label.columns))):
         before = flat.columns[j] if j < len(flat.columns) else Column(torch.full((numel,), null))
@@ -154,7 +180,7 @@ def _overwrite(
     active = flat.active or label.active
     parameters = frozenset() if active else flat.parameters | label.parameters
     merged = Label((positions,), tuple(columns), flat.unit | label.unit, parameters, active)
-    return merged, (numel,), (1,), 0
+    return Base(merged, (numel,), (1,), 0, old.item_size)
 
 
 def constant_label(tensor: Tensor) -> Label:

@@ -17,6 +17,9 @@ def matmul(op: Operation, left: str, right: str) -> Label:
     """``[..., m, k] @ [..., k, n]``; a parameter operand connects the place it contracts to the one it writes."""
     split_batch(op, left, 2, op.label(right))
     split_batch(op, right, 1, op.label(left))
+    if op.label(left).active or op.label(right).active:
+        op.compounds.untie(op.label(left))
+        op.compounds.untie(op.label(right))
     a, b = op.label(left), op.label(right)
     rank = max(op[left].dim(), op[right].dim())
     a, b = align(a, rank), align(b, rank)
@@ -69,6 +72,58 @@ def mv(op: Operation) -> Label:
 @rule("dot")
 def dot(op: Operation) -> Label:
     return _vector_product(op, "self", "tensor")
+
+
+@rule("vdot")
+def vdot(op: Operation) -> Label:
+    return _vector_product(op, "self", "other")
+
+
+@rule("addmv")
+def addmv(op: Operation) -> Label:
+    return op.join([_vector_product(op, "mat", "vec"), op.label("self")])
+
+
+@rule("ger", "outer")
+def outer(op: Operation) -> Label:
+    return _outer_product(op, "self", "vec2")
+
+
+@rule("addr")
+def addr(op: Operation) -> Label:
+    return op.join([_outer_product(op, "vec1", "vec2"), op.label("self")])
+
+
+def _outer_product(op: Operation, left: str, right: str) -> Label:
+    a, b = op.label(left), op.label(right)
+    return op.join([a.map(lambda v: v.reshape(-1, 1)), b.map(lambda v: v.reshape(1, -1))], 2)
+
+
+@rule("_trilinear")
+def trilinear(op: Operation) -> Label:
+    """``sum(i1 * i2 * i3)`` over ``sumdim``, each operand with new dimensions of size 1 at ``expand``. A weight among
+    three axes reads along its last axis but one; along the last it is pinned."""
+    rank = op["i1"].dim() + len(op["expand1"])
+    labels = []
+    for name, new in (("i1", "expand1"), ("i2", "expand2"), ("i3", "expand3")):
+        label = op.label(name)
+        if label.parameters:
+            op.weigh(name, _reading(label, 1))
+        for d in sorted(op[new]):
+            label = label.map(lambda v, d=d: v.unsqueeze(d))
+        labels.append(label)
+    summed = op.reduce(op.join(labels, rank), op["sumdim"])
+    gone = {d % rank for d in op["sumdim"]}
+    return summed.map(lambda v: v.reshape([n for d, n in enumerate(v.shape) if d not in gone]))
+
+
+@rule("_cdist_forward", "_euclidean_dist")
+def cdist(op: Operation) -> Label:
+    """Distances ``[.., n, m]`` of vectors ``[.., n, k]`` and ``[.., m, k]``."""
+    rank = op.out.dim()
+    a, b = align(op.label("x1"), rank), align(op.label("x2"), rank)
+    pairs = [a.map(lambda v: v.unsqueeze(-2)), b.map(lambda v: v.unsqueeze(-3))]
+    return op.reduce(op.join(pairs, rank + 1), [rank], keepdim=False)
 
 
 def _vector_product(op: Operation, left: str, right: str) -> Label:

@@ -51,21 +51,21 @@ def _channels(op: Operation, groups: int, inputs: int) -> Label:
 def _kernel(op: Operation, groups: int, sides: tuple[int, int], alone: Axis | None) -> Label:
     """The weight as [group, output channel, input channel]; kernel positions are pinned taps."""
     w, weight = op.label("weight"), op["weight"]
+    taps = range(2, weight.dim())
     for column in w.columns:
-        if column.dims - {0, 1}:
+        if column.dims and column.dims <= set(taps):
             op.algebra.classes.pin(op.algebra.classes.roots(column.ids))
-    columns = tuple(c for c in w.columns if not c.dims - {0, 1})
+    w = replace(w, columns=tuple(c for c in w.columns if not c.dims or not c.dims <= set(taps)))
+    w = collapse(op, w, weight.shape, taps)
     if w.parameters:
-        op.weigh(
-            "weight", _read_axes(columns, op["transposed"], sides) | {a for a in [alone] if not op["transposed"] and a}
-        )
+        own = {alone} if alone is not None and not op["transposed"] else set()
+        op.weigh("weight", _read_axes(w.columns, op["transposed"], sides) | own)
 
     def view(v: Tensor) -> Tensor:
         v = v.reshape(v.shape[:2]).expand(weight.shape[:2]).reshape(groups, *sides)
         return narrow(v.transpose(1, 2) if op["transposed"] else v)
 
-    positions = tuple(p for p in w.positions if not p.shape[2:].numel() > 1)
-    return replace(w, columns=columns, positions=positions).map(view)
+    return w.map(view)
 
 
 def _read_axes(columns: tuple[Column, ...], transposed: bool, sides: tuple[int, int]) -> frozenset[Axis]:

@@ -36,15 +36,14 @@ def embedding_bag(op: Operation) -> list[Label] | None:
 
 def table_row(op: Operation, table: Label) -> Label:
     """Any row of the operand ``weight``, as a last dimension; its rows are vocabulary entries, which are pinned."""
-    rows = [c for c in table.columns if 0 in c.dims]
+    rows = [c for c in table.columns if c.dims == {0}]
     for column in rows:
         op.algebra.classes.pin(op.algebra.classes.roots(column.ids))
     if table.parameters:
         axes = frozenset(s[1:] for c in rows for s in c.sources if s[0] == "axis")
         op.weigh("weight", axes, vocabulary=True)
-    columns = tuple(replace(c, ids=c.ids.reshape(-1)) for c in table.columns if 0 not in c.dims)
-    positions = grid((op["weight"].shape[-1],), {0}) if any(p.shape[-1] > 1 for p in table.positions) else ()
-    return replace(table, positions=positions, columns=columns)
+    table = replace(table, columns=tuple(c for c in table.columns if c.dims != {0}))
+    return collapse(op, table, op["weight"].shape, [0]).map(lambda v: v.reshape(-1))
 
 
 @dataclass(frozen=True)
