@@ -97,6 +97,7 @@ class Compounds:
             self.recording.axis_ids[axis] = (table if split.outer[1] < axis[1] else table.T).reshape(tuple(where))
         number = next(iter(label.parameters))
         self._splits[number] = split
+        self.algebra.classes.epoch += 1  # labels given before name neurons that are no more
         tensor = self.tensors[number]
         self.storages.write(tensor, self._renamed(self.storages.read(tensor)), self.null)
         return True

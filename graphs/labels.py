@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from graphs.classes import Axis, NeuronClasses, count_distinct, joint, unique_rows
+from graphs.classes import Axis, NeuronClasses
+from graphs.distinct import count_distinct, joint, unique_rows
 
 Source = tuple  # ("input", number) | ("place", index) | ("place", index, part) | ("axis", parameter, dimension)
 

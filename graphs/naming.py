@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from graphs.classes import NeuronClasses, Pairs
 from graphs.recording import Recording
@@ -47,7 +48,7 @@ class Names:
 
 def name_neurons(classes: NeuronClasses, recording: Recording) -> Names:
     """Resolve ids, then refine the vertices into cells."""
-    roots = np.array([classes.find(i) for i in range(len(classes))], dtype=np.int64)
+    roots = classes.roots(torch.arange(len(classes))).numpy()
     vertex, rank = _derive(roots, classes.pairs)
     edges = _edges(vertex, rank, classes.pairs)
     colours = _colours(vertex, rank, classes, recording)

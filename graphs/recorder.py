@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_flatten
 
 from graphs import rules
 from graphs.calls import Calls
 from graphs.classes import NeuronClasses
 from graphs.compounds import Compounds
+from graphs.distinct import count_distinct, distinct
 from graphs.errors import UntraceableError
 from graphs.evaluation import own_storages, untraceable
 from graphs.labels import Algebra, Column, Label, grid, narrow, support
@@ -122,7 +123,8 @@ class Recorder(TorchDispatchMode):
         """Remember which torch call returned each place, and along which of its dimensions it lies."""
         if not isinstance(output, Tensor) or not self.storages.tracked(output):
             return
-        label = self.label(output)
+        with _disable_current_modes():
+            label = self.label(output)
         for column in label.columns:
             self._seen_at(number, column.sources, tuple(sorted(column.dims)))
         if not label.columns:
@@ -130,11 +132,13 @@ class Recorder(TorchDispatchMode):
 
     def _leave(self, name: str, tensor: Any) -> None:
         """Values go where they cannot be followed: what they are of is pinned."""
-        if isinstance(tensor, Tensor) and self.storages.tracked(tensor):
+        if not isinstance(tensor, Tensor) or not self.storages.tracked(tensor):
+            return
+        with _disable_current_modes():
             for column in self.label(tensor).columns:
                 self.classes.pin(self.classes.roots(column.ids))
                 where = f"{name} in {self.where.path or 'the network'}"
-                self.recording.pinned[where] = self.recording.pinned.get(where, 0) + len(torch.unique(column.ids))
+                self.recording.pinned[where] = self.recording.pinned.get(where, 0) + count_distinct(column.ids)
 
     def _seen_at(self, number: int, sources: frozenset, dims: tuple[int, ...]) -> None:
         whole = [s[1] for s in sources if s[0] == "place" and len(s) == 2]
@@ -148,16 +152,21 @@ class Recorder(TorchDispatchMode):
         if not self.storages.tracked(tensor):
             return constant_label(tensor)
         try:
-            label = self.storages.read(tensor)
+            view = self.storages.view(tensor)
         except LookupError:
-            label = self._of_parts(tensor)
+            return self._resolve(tensor, self._of_parts(tensor))
+        if view.resolved is None or view.epoch != self.classes.epoch:
+            view.resolved, view.epoch = self._resolve(tensor, view.label), self.classes.epoch
+        return view.resolved
+
+    def _resolve(self, tensor: Tensor, label: Label) -> Label:
         for before, after in zip(self.storages.written(tensor).columns, label.columns, strict=False):
             self.classes.mark_part(before.ids, after.ids)
         merged: dict[tuple, Column] = {}
         for column in label.columns:
             ids = narrow(self.classes.roots(column.ids))
             column = Column(ids, self._narrowed(column.sources, ids))
-            key = (tuple(ids.shape), tuple(ids.reshape(-1).tolist()))
+            key = (tuple(ids.shape), ids.numpy().tobytes())
             known = merged.get(key)
             merged[key] = Column(ids, column.sources | known.sources if known else column.sources)
         columns = tuple(c for c in merged.values() if c.dims or label.parameters)
@@ -171,10 +180,10 @@ class Recorder(TorchDispatchMode):
         places = [s for s in sources if s[0] == "place"]
         if len(places) != 1:
             return sources
-        whole, seen = self.recording.places[places[0][1]].ids, torch.unique(ids)
-        if whole is None or len(seen) == len(torch.unique(self.classes.roots(whole))):
+        whole, seen = self.recording.places[places[0][1]].ids, distinct(ids.numpy())
+        if whole is None or len(seen) == count_distinct(self.classes.roots(whole)):
             return sources
-        return (sources - {places[0]}) | {self.recording.part(places[0][1], seen)}
+        return (sources - {places[0]}) | {self.recording.part(places[0][1], torch.from_numpy(seen))}
 
     def _of_parts(self, tensor: Tensor) -> Label:
         """Elements of which each holds several that were written (complex numbers written as pairs): neurons of a pair

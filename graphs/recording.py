@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,13 +86,17 @@ class Recording:
 
     places: list[Place] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
-    links: list[Link] = field(default_factory=list)
     parts: list[Tensor] = field(default_factory=list)
     axis_ids: dict[Axis, Tensor] = field(default_factory=dict)
     pinned: dict[str, int] = field(default_factory=dict)
     latent: dict[Axis, Latent] = field(default_factory=dict)
+    _links: dict[Link, None] = field(default_factory=dict)
     _keyed: dict[tuple, int] = field(default_factory=dict)
     _part_of: dict[tuple, int] = field(default_factory=dict)
+
+    @property
+    def links(self) -> list[Link]:
+        return list(self._links)
 
     def place(self, ids: Tensor | None, size: int, step: str, kind: str, module: str) -> int:
         self.places.append(Place(ids, size, step, kind, module))
@@ -120,8 +125,8 @@ class Recording:
     def link(self, source: Source, target: int) -> None:
         """Note that a value at ``source`` enters the place ``target`` without a weight."""
         link = Link(source[1], target, source[2] if len(source) > 2 else None)
-        if link.source != target and link not in self.links:
-            self.links.append(link)
+        if link.source != target:
+            self._links[link] = None
 
 
 def place_sources(sources: frozenset[Source]) -> list[Source]:
@@ -136,7 +141,6 @@ def place_numbers(sources: frozenset[Source]) -> list[int]:
 
 def in_order(ids: Tensor) -> Tensor:
     """The distinct ids in order of first appearance."""
-    flat = ids.reshape(-1)
-    distinct, inverse = torch.unique(flat, return_inverse=True)
-    first = torch.full_like(distinct, len(flat)).scatter_reduce_(0, inverse, torch.arange(len(flat)), "amin")
-    return distinct[first.argsort()]
+    flat = ids.reshape(-1).numpy()
+    first = np.unique(flat, return_index=True)[1]
+    return torch.from_numpy(flat[np.sort(first)])

@@ -6,35 +6,49 @@ digit a dimension; where a view is no such box, or a tensor is written in part, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 
-from graphs.classes import joint
+from graphs.distinct import joint
 from graphs.labels import Column, Label, grid, narrow
+
+
+@dataclass
+class View:
+    """A view's label as written, and as it was last given in terms of the classes, at their ``epoch``."""
+
+    label: Label
+    resolved: Label | None = None
+    epoch: int = -1
 
 
 @dataclass(frozen=True)
 class Base:
-    """The tensor that wrote a storage: its box and its label."""
+    """The tensor that wrote a storage: its box and its label, and the views of it that were read."""
 
     label: Label
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     offset: int
     item_size: int
+    views: dict[tuple, View] = field(default_factory=dict, compare=False, repr=False)
 
 
 class Storages:
-    """The labels of everything written during one pass. Storages are kept alive, so that none is taken for another."""
+    """The labels of everything written during one pass. Weak references to storages keep their addresses from being
+    given to others, while their memory is freed."""
 
     def __init__(self) -> None:
         self._bases: dict[int, Base] = {}
-        self._alive: list[torch.UntypedStorage] = []
+        self._seen: dict[int, StorageWeakRef] = {}
 
     def keep(self, tensor: Tensor) -> None:
-        self._alive.append(tensor.untyped_storage())
+        key = _key(tensor)
+        if key not in self._seen:
+            self._seen[key] = StorageWeakRef(tensor.untyped_storage())
 
     def tracked(self, tensor: Tensor) -> bool:
         return tensor.layout == torch.strided and _key(tensor) in self._bases
@@ -60,13 +74,18 @@ class Storages:
             self._bases[_key(tensor)] = _base(tensor, label)
 
     def read(self, tensor: Tensor) -> Label:
-        """The label of a view of a tracked storage."""
+        """The label of a view of a tracked storage, as written; see :meth:`view`."""
+        return self.view(tensor).label
+
+    def view(self, tensor: Tensor) -> View:
+        """What is known of a view of a tracked storage. Raises LookupError where it shows several elements as one."""
         base, view = self._bases[_key(tensor)], _base(tensor, Label())
-        if base.item_size > view.item_size:
-            base = _in_parts(base, view.item_size)
-        if base.item_size < view.item_size:
-            raise LookupError("elements that are several of those that were written")
-        return _read(base, view, tensor)
+        here = (view.shape, view.stride, view.offset, view.item_size)
+        if here not in base.views:
+            if base.item_size < view.item_size:
+                raise LookupError("elements that are several of those that were written")
+            base.views[here] = View(_read(_in_parts(base, view.item_size), view, tensor))
+        return base.views[here]
 
     def read_parts(self, tensor: Tensor) -> Label:
         """The label of the elements that were written, along a last dimension for each element of the view (complex

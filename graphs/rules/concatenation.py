@@ -97,7 +97,7 @@ def _disjoint(op: Operation, parts: list[tuple[Label, int]], dim: int) -> bool:
     classes, seen = op.algebra.classes, set()
     for label, _ in parts:
         columns = [c for c in label.columns if dim in c.dims]
-        axes = {axis for c in columns for i in torch.unique(c.ids).tolist() for axis in classes.axes(i)}
+        axes = {axis for c in columns for axis in classes.axes(c.ids)}
         if len(columns) != 1 or not axes or axes & seen:
             return False
         seen |= axes

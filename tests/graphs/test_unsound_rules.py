@@ -100,12 +100,12 @@ def unite_slots_of_one_axis(patch: pytest.MonkeyPatch) -> None:
     def unitable(a: Tensor, b: Tensor) -> bool:
         return len(a) in (count_distinct(a), count_distinct(b))
 
-    patch.setattr("graphs.classes.share_axis", lambda a, b: False)
+    patch.setattr("graphs.axis_sets.share_axis", lambda a, b: False)
     patch.setattr(Algebra, "_unitable", staticmethod(unitable))
 
 
 def unite_chunks(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("graphs.classes.share_axis", lambda a, b: False)
+    patch.setattr("graphs.axis_sets.share_axis", lambda a, b: False)
 
 
 def label_constants_by_value(patch: pytest.MonkeyPatch) -> None:
