@@ -20,6 +20,7 @@ INSPECT_EXAMPLES = """examples:
   graphs inspect my_code:make_net --input-shape 1,3,32,32                 any factory or class in this folder
   graphs inspect my_code:make_gpt --input-shape 1,16 --input-max 50257    tokens: whole numbers below 50257
   graphs inspect my_code:two_inputs --input-shape 1,8 --input-shape mask=1,8 --input-dtype float32 --input-dtype bool
+  graphs inspect timm:create_model --kwargs '{"model_name": "resnet50"}' --input-shape 1,3,64,64
   graphs inspect mlp --scale                                              with scale and sign symmetries
   graphs inspect resnet --json | jq .sizes                                for scripts
 

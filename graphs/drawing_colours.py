@@ -38,7 +38,7 @@ def _palette() -> Iterator[str]:
     yield from _FIRST
     number = 0
     while True:
-        lightness, saturation = (0.36, 0.48, 0.3)[number % 3], (0.7, 0.55)[number % 2]
+        lightness, saturation = (0.36, 0.43, 0.29)[number % 3], (0.7, 0.55)[number % 2]
         rgb = colorsys.hls_to_rgb(number * 0.381966 % 1, lightness, saturation)
         yield "#" + "".join(f"{round(255 * c):02x}" for c in rgb)
         number += 1

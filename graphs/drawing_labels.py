@@ -13,6 +13,7 @@ FONT, SMALL = 11.0, 10.0
 CHARACTER = 0.56
 LINE = 13.0
 WIDEST = 15
+# Neurons that others belong to are heads, but not those of grouped keys and values, which weights make.
 _NOUNS = {
     "hidden": "neurons",
     "head": "heads",
@@ -54,8 +55,15 @@ def site_lines(topology: Topology, number: int) -> tuple[list[str], list[str]]:
     kinds = {topology.groups[g].kind for g in site_groups(site)}
     kind = next(iter(kinds)) if len(kinds) == 1 else "hidden"
     name = kind if kind in ("input", "vocabulary") else topology.site_paths[number] or "(network)"
-    noun = _NOUNS[kind].removesuffix("s") if site.size == 1 and kind != "pinned" else _NOUNS[kind]
+    noun = "neurons" if kind == "head" and _is_fed(topology, number) else _NOUNS[kind]
+    noun = noun.removesuffix("s") if site.size == 1 else noun
     return wrap(name), [f"{site.size:,} {noun}", *functions(site)]
+
+
+def _is_fed(topology: Topology, number: int) -> bool:
+    """Whether weights make the neurons of a site, or hand them on, rather than membership alone."""
+    identities = [r.target for r in topology.relations if r.kind == "identity"]
+    return number in [*(b.target for b in topology.blocks), *identities]
 
 
 def functions(site: Site) -> list[str]:

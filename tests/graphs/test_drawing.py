@@ -65,6 +65,20 @@ class Recurrent(nn.Module):
         return self.head(self.rnn(x)[0][:, -1])
 
 
+class GroupedQueries(nn.Module):
+    """Attention whose four heads share two keys and values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = nn.Linear(6, 8), nn.Linear(6, 4), nn.Linear(6, 4)
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (f(x).unflatten(-1, (-1, 2)).transpose(1, 2) for f in (self.q, self.k, self.v))
+        k, v = k.repeat_interleave(2, 1), v.repeat_interleave(2, 1)
+        return self.out(((q @ k.mT).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
 def family(name: str, **arguments: object) -> graphs.Topology:
     recipe = graphs.Recipe(name, arguments)
     return graphs.trace(recipe.build(), *recipe.example_input())
@@ -77,6 +91,7 @@ TOPOLOGIES = {
     "mlp": lambda: family("mlp"),
     "dense": lambda: graphs.trace(Dense(), torch.zeros(1, 3, 4, 4)),
     "branches": lambda: graphs.trace(Branches(), torch.zeros(1, 3, 4, 4)),
+    "grouped queries": lambda: graphs.trace(GroupedQueries(), torch.zeros(1, 5, 6)),
     "recurrent": lambda: graphs.trace(Recurrent(), torch.zeros(1, 3, 3)),
     "one site": lambda: graphs.trace(nn.BatchNorm1d(3), torch.zeros(2, 3)),
     "long": lambda: family("mlp", inputs=4, hidden=[5] * 199, outputs=2),
@@ -281,6 +296,12 @@ def test_a_concatenation_shows_which_neurons_come_from_where(branches: Drawn) ->
         ends = sorted({y for x, y in points(band) if x == pytest.approx(left)})
         assert ends == pytest.approx([top, bottom], abs=0.11)
         assert band.get("stroke") == piece.get("fill")
+
+
+def test_heads_are_called_heads_and_what_weights_make_neurons() -> None:
+    picture = Drawn(topology := TOPOLOGIES["grouped queries"](), svg(topology))
+    told = {tuple(t.text for t in group.iter("text"))[:2] for group in picture.of_class("names")}
+    assert {("q", "8 neurons"), ("k", "4 neurons"), ("v", "4 neurons"), ("(network)", "4 heads")} <= told
 
 
 def test_taller_bars_hold_more_neurons(branches: Drawn) -> None:
