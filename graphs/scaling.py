@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from graphs.derivatives import Derivatives, Evidence
-from graphs.null_space import null_vectors
+from graphs.null_space import independent, null_vectors
 from graphs.probes import Probe
 from graphs.scales import Part, Scale, Slice
 from graphs.signs import find_signs
@@ -39,7 +40,8 @@ def with_scales(topology: Topology, module: nn.Module, *inputs: Any, **kwargs: A
 
 
 def find_scales(topology: Topology, module: nn.Module, *inputs: Any, **kwargs: Any) -> tuple[Scale, ...]:
-    """Scale and sign symmetries of single neurons, for every group of ``topology`` that permutes.
+    """Scale and sign symmetries of single neurons, for every group of ``topology`` that permutes, and of neurons
+    together with those that go with them (the query heads that share a key, dimensions that are rotated together).
 
     Weights are randomised first, so that the symmetries are those of the architecture; inputs are random ones like the
     example. A group of which a parameter has no influence on any of them (an expert that no token reaches, a recurrent
@@ -60,20 +62,33 @@ def find_scales(topology: Topology, module: nn.Module, *inputs: Any, **kwargs: A
     """
     generator = torch.Generator().manual_seed(0)
     subject, example = Subject(topology, module), Probe(inputs, kwargs).double()
-    known = list(Derivatives(topology, subject, example, generator).evidence())
+    known = Derivatives(topology, subject, example, generator).evidence()
     subject.randomise(generator)
     trials = Trials(topology, subject, [subject.like(example, generator) for _ in range(2)], generator)
     found: list[Scale] = []
     for evidence in known:
-        scales = [s for s in _candidates(evidence) if trials.accept(s)]
+        scales = [s for s in _candidates(evidence, found) if trials.accept(s)]
         found += [*scales, *find_signs(trials, evidence, scales)]
     return tuple(found)
 
 
-def _candidates(evidence: Evidence) -> list[Scale]:
-    alone = [((part,), (1,)) for part in evidence.inert]
-    together = [_scaled(evidence.parts, v) for v in null_vectors(evidence.rows)]
+def _candidates(evidence: Evidence, found: Sequence[Scale]) -> list[Scale]:
+    """Scales to verify, without those that what was found before generates."""
+    alone = [((part,), (1,)) for part in evidence.inert] if not evidence.linked else []
+    known = [row for scale in found if (row := _exponents(evidence.parts, scale)) is not None]
+    vectors = null_vectors(evidence.rows)
+    chosen = independent(np.array([*known, *vectors], dtype=float)) if vectors else []
+    together = [_scaled(evidence.parts, vectors[i - len(known)]) for i in chosen if i >= len(known)]
     return [Scale(evidence.group, *what, continuous=True) for what in [*together, *alone]]
+
+
+def _exponents(parts: Sequence[Part], scale: Scale) -> list[int] | None:
+    """The exponents of a scale for each part; None for a sign, or where other slices are scaled too."""
+    exponent = {replace(s, path=()): e for s, e in zip(scale.slices, scale.exponents, strict=True)}
+    slices = [[replace(s, path=()) for s in part] for part in parts]
+    if not scale.continuous or not exponent.keys() <= {s for part in slices for s in part}:
+        return None
+    return [exponent.get(part[0], 0) for part in slices]
 
 
 def _scaled(parts: Sequence[Part], exponents: Iterable[int]) -> tuple[tuple[Slice, ...], tuple[int, ...]]:

@@ -29,7 +29,8 @@ def find_signs(trials: Trials, evidence: Evidence, scales: Sequence[Scale]) -> l
     The odd exponents of a scale come first, since the search is then among patterns that leave one slice of each in
     place. Where there are more than FEW slices (of a recurrent neuron), weights and biases that add up change sign
     together; where there are more than that even so (of a long residual stream), only the patterns that occur in
-    practice are tried: all slices, and all but the normalisation's.
+    practice are tried: all slices, and all but the normalisation's. Of neurons that go with one, the odd exponents are
+    all that is tried.
     """
     few = len(evidence.slices) <= FEW
     parts = [(s,) for s in evidence.slices] if few else _summed(trials, evidence.slices)
@@ -37,6 +38,8 @@ def find_signs(trials: Trials, evidence: Evidence, scales: Sequence[Scale]) -> l
     found.extend(
         _bits(parts, {s for s, e in zip(scale.slices, scale.exponents, strict=True) if e % 2}) for scale in scales
     )
+    if evidence.linked:
+        return found.signs
     free = [i for i in range(len(parts)) if i not in found.pivots()]
     found.extend(_meeting(trials, evidence, parts, free) if len(free) <= FEW else _usual(trials, parts))
     return found.signs

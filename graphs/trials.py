@@ -7,7 +7,8 @@ from torch import Tensor
 
 from graphs.comparing import difference, floating
 from graphs.probes import Probe
-from graphs.scales import Part, Scale, Slice, rescale, uses_of
+from graphs.rescaling import rescale, uses_of
+from graphs.scales import Part, Scale, Slice
 from graphs.subject import Subject
 from graphs.topology import Topology
 

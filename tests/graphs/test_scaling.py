@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -187,13 +188,33 @@ def test_gpt() -> None:
     assert as_sets(signs) == as_sets([*flips, free])
 
 
-def test_gated_mlp_and_root_mean_square_stream() -> None:
-    """up -> down has a scale and a sign, the gate none."""
-    scales, signs = found(Llama(), torch.zeros(2, 3, 8))
-    assert {"up.weight": 1, "down.weight column": -1} in scales
-    assert {"up.weight": 1, "down.weight column": 1} in signs
-    assert {"v.weight": 1, "o.weight column": -1} in scales
-    assert not any("gate.weight" in row for row in [*scales, *signs])
+@pytest.mark.parametrize("heads", [2, 4])
+def test_llama(heads: int) -> None:
+    """up -> down and v -> o have a scale and a sign, the gate none; so have the two dimensions of q and k that rotary
+    positions turn together, in all query heads (1 or 2) that share a key head."""
+    torch.manual_seed(0)
+    module = Llama(heads)
+    topology = with_scales(graphs.trace(module, torch.zeros(2, 3, 8)), module, torch.zeros(2, 3, 8))
+    gated, values = {("up.weight", 1): 1, ("down.weight", -1): 1}, {("v.weight", 1): 1, ("o.weight", -1): 1}
+    rotated = {("q.weight", 1): 2, ("k.weight", -1): 2}
+    scales = [counted(topology, s) for s in topology.scales or () if s.continuous]
+    signs = [counted(topology, s) for s in topology.scales or () if not s.continuous]
+    assert as_sets(scales) == as_sets([gated, values, rotated])
+    assert as_sets(signs) == as_sets(
+        [{(n, 1): count for (n, _), count in row.items()} for row in [gated, values, rotated]]
+    )
+    assert [scales.count(rotated), len(scales), len(signs)] == [2, 4, 4]
+    assert Topology.from_json(topology.to_json()).scales == topology.scales
+    certificate = graphs.certify(module, torch.zeros(2, 3, 8), scale=True)
+    assert certificate.max_error < 1e-12
+    assert certificate.scales == certificate.signs == 6 + 8 + 2 * 2
+
+
+def counted(topology: Topology, scale: Scale) -> dict[tuple[str, int], int]:
+    """How many slices of each entry there are with each exponent; of q the exponent is positive."""
+    names = [topology.entries[s.parameter].name for s in scale.slices]
+    flip = -1 if any(n.startswith("q.") and e < 0 for n, e in zip(names, scale.exponents, strict=True)) else 1
+    return dict(Counter((n, flip * e) for n, e in zip(names, scale.exponents, strict=True)))
 
 
 @pytest.mark.parametrize(
