@@ -63,8 +63,8 @@ class Derivatives:
         self.units = self._independent([*own.items(), *self._linked(own)])
 
     def evidence(self) -> list[Evidence]:
-        """For every group, then for those that go with one; where a slice never has an effect, not even one that cancels
-        to roundoff, there is none."""
+        """For every group, then for those that go with one; none where a slice has no effect at all, not even one that
+        cancels to roundoff."""
         passes = [math.ceil(ROWS * len(s) / (DRAWS * self.topology.groups[g].size)) for g, s in self.units]
         tables: list[tuple[list[Array], list[Array]]] = []
         for _ in range(DRAWS):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map_only
 
 from graphs.copying import copied
 
@@ -42,12 +42,13 @@ class _Wide(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func in CASTS:
             return args[0].double()
-        args, kwargs = tree_map_only(torch.dtype, _wider, (args, kwargs or {}))
-        return func(*args, **kwargs)
+        kwargs = kwargs or {}
+        return func(*map(_wider, args), **{name: _wider(value) for name, value in kwargs.items()})
 
 
-def _wider(dtype: torch.dtype) -> torch.dtype:
-    return WIDER.get(dtype, dtype)
+def _wider(value: Any) -> Any:
+    """The wider type of a dtype; torch's functions take one as an argument of its own, never within a container."""
+    return WIDER.get(value, value) if isinstance(value, torch.dtype) else value
 
 
 @contextmanager
