@@ -7,7 +7,7 @@ colours stable; individualising a class and its image in step, and refining both
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -54,56 +54,105 @@ class Structure:
                 return colours
             count = distinct
 
+    def among(self, kept: Array) -> Structure:
+        """The structure of some vertices (a mask), in their order."""
+        number = np.cumsum(kept) - 1
+        inside = kept[self.a] & kept[self.b]
+        return Structure(self.colours[kept], number[self.a[inside]], number[self.b[inside]], self.tag[inside])
+
+    def refined(self) -> Structure:
+        return replace(self, colours=self.refine(self.colours))
+
     def random_automorphism(self, generator: torch.Generator | None = None) -> tuple[Array, float]:
         """``(image [V], log10 of the group order)``: a uniformly drawn automorphism where classes are orbits."""
-        first = self.refine(self.colours)
-        second, log10, fresh = first.copy(), 0.0, 1
-        while True:
-            colour, inverse, count = np.unique(first, return_inverse=True, return_counts=True)
-            open_classes = np.flatnonzero(count > 1)
-            if not len(open_classes):
-                break
-            chosen = open_classes[count[open_classes].argmin()]
-            vertices, images = np.flatnonzero(inverse == chosen), np.flatnonzero(second == colour[chosen])
-            images = images[torch.randperm(len(images), generator=generator).numpy()]
-            step = self._individualise(first, second, vertices, images, fresh)
-            if step is not None and self._all_orders(first, vertices, fresh):
-                log10 += math.lgamma(len(vertices) + 1) / math.log(10)
-            else:
-                step = self._individualise_one(first, second, vertices, images, fresh)
-                log10 += math.log10(len(vertices))
-            first, second = step
-            fresh += len(vertices)
-        image = np.empty(len(first), dtype=np.int64)
-        image[first.argsort(kind="stable")] = second.argsort(kind="stable")
+        image = np.empty(len(self.colours), dtype=np.int64)
+        left = right = self.refined()
+        here = there = np.arange(len(image))
+        log10, fresh = 0.0, 1
+        while len(here):
+            classes = _Classes(left)
+            done = classes.settled
+            log10 += _log10_factorials(classes.count[done])
+            loose, fixed = done[classes.number], np.isin(right.colours, classes.colour[done])
+            image[here[loose]] = there[fixed][_matched(left.colours[loose], right.colours[fixed], generator)]
+            left, right, here, there = left.among(~loose), right.among(~fixed), here[~loose], there[~fixed]
+            if len(here):
+                left, right, gained = _individualised(left, right, fresh, generator)
+                log10, fresh = log10 + gained, fresh + len(here)
         return image, log10
 
-    def _all_orders(self, colours: Array, vertices: Array, fresh: int) -> bool:
-        """Whether every order of these vertices extends to the rest: whether a cycle and a swap do, which generate all.
-        A class too large for one random order to fit by chance need not be asked."""
-        swapped = np.concatenate([vertices[1::-1], vertices[2:]])
-        orders = [np.roll(vertices, 1), swapped] if 2 < len(vertices) <= 32 else []
-        return all(self._individualise(colours, colours, vertices, order, fresh) is not None for order in orders)
 
-    def _individualise(
-        self, first: Array, second: Array, vertices: Array, images: Array, fresh: int
-    ) -> tuple[Array, Array] | None:
-        """Colour each vertex and its image alike and alone; None where refinement tells the two sides apart."""
-        left, right = first.copy(), second.copy()
-        names = mix(np.arange(fresh, fresh + len(vertices)), 7)
-        left[vertices], right[images] = names, names
-        left, right = self.refine(left), self.refine(right)
-        return (left, right) if np.array_equal(np.sort(left), np.sort(right)) else None
+class _Classes:
+    """The colours of a stable structure: vertex -> ``number``, and the ``colour`` and ``count`` of each.
 
-    def _individualise_one(
-        self, first: Array, second: Array, vertices: Array, images: Array, fresh: int
-    ) -> tuple[Array, Array]:
-        """The first vertex goes to whichever image keeps the structure."""
-        for image in images:
-            step = self._individualise(first, second, vertices[:1], np.array([image]), fresh)
-            if step is not None:
-                return step
-        raise AssertionError("the identity is an automorphism, so some image must fit")
+    A class is ``settled`` where its vertices permute freely: no edge joins them to others that are yet to be told
+    apart. To a vertex that is alone in its class, those of another class all have the same edges.
+    """
+
+    def __init__(self, whole: Structure) -> None:
+        self.colour, self.number, self.count = np.unique(whole.colours, return_inverse=True, return_counts=True)
+        a, b = self.number[whole.a], self.number[whole.b]
+        live = (self.count[a] > 1) & (self.count[b] > 1)
+        self.joined = np.unique(np.stack([a[live], b[live]], 1), axis=0)
+        self.settled = np.ones(len(self.count), dtype=bool)
+        self.settled[self.joined] = False
+
+    def smallest(self) -> list[int]:
+        """The smallest class of each connected component: what happens in one component is nothing to the others."""
+        root = np.arange(len(self.count))
+        while True:
+            low = root.copy()
+            np.minimum.at(low, self.joined[:, 0], root[self.joined[:, 1]])
+            np.minimum.at(low, self.joined[:, 1], root[self.joined[:, 0]])
+            if np.array_equal(low, root):
+                break
+            root = low
+        order = np.lexsort((self.count, root))
+        return order[np.unique(root[order], return_index=True)[1]].tolist()
+
+
+def _log10_factorials(sizes: Array) -> float:
+    return sum(math.lgamma(n + 1) for n in sizes.tolist()) / math.log(10)
+
+
+def _matched(left: Array, right: Array, generator: torch.Generator | None) -> Array:
+    """For every element of ``left`` one of the same colour in ``right``, drawn at random, each once."""
+    shuffled = torch.randperm(len(right), generator=generator).numpy()
+    drawn = shuffled[right[shuffled].argsort(kind="stable")]
+    matched = np.empty_like(drawn)
+    matched[left.argsort(kind="stable")] = drawn
+    return matched
+
+
+def _individualised(
+    left: Structure, right: Structure, fresh: int, generator: torch.Generator | None
+) -> tuple[Structure, Structure, float]:
+    """Both sides with some vertices and their images told apart, and log10 of the number of choices there were."""
+    classes = _Classes(left)
+    chosen = classes.smallest()
+    for attempt in (chosen, chosen[:1]):
+        vertices = np.flatnonzero(np.isin(classes.number, attempt))
+        images = np.flatnonzero(np.isin(right.colours, classes.colour[attempt]))
+        images = images[_matched(left.colours[vertices], right.colours[images], generator)]
+        sides = _told_apart(left, right, vertices, images, fresh)
+        if sides is not None:
+            return *sides, _log10_factorials(classes.count[attempt])
+    for image in images:
+        sides = _told_apart(left, right, vertices[:1], np.array([image]), fresh)
+        if sides is not None:
+            return *sides, math.log10(len(vertices))
+    raise AssertionError("the identity is an automorphism, so some image must fit")
+
+
+def _told_apart(
+    left: Structure, right: Structure, vertices: Array, images: Array, fresh: int
+) -> tuple[Structure, Structure] | None:
+    """Colour each vertex and its image alike and alone; None where refinement tells the two sides apart."""
+    names = mix(np.arange(fresh, fresh + len(vertices)), 7)
+    first, second = left.colours.copy(), right.colours.copy()
+    first[vertices], second[images] = names, names
+    left, right = replace(left, colours=first).refined(), replace(right, colours=second).refined()
+    return (left, right) if np.array_equal(np.sort(left.colours), np.sort(right.colours)) else None
 
 
 def structure(colours: Array, edges: list[tuple[Array, Array, Array]]) -> Structure:
