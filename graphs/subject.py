@@ -22,9 +22,17 @@ from graphs.widening import double_copy, in_double
 
 
 class Subject:
-    """A copy of ``module`` in evaluation mode; ``flat [P]`` is the memory of its weights and statistics."""
+    """A copy of ``module`` in evaluation mode; ``flat [P]`` is the memory of its weights and statistics.
+
+    Raises ValueError for a module without weights, or of another architecture than ``topology``.
+    """
 
     def __init__(self, topology: Topology, module: nn.Module) -> None:
+        if any(t.is_meta for t in module.state_dict().values()):
+            raise ValueError(
+                f"expected a {type(module).__name__} with weights, got one on the device meta; give find_scales the "
+                "module that was traced, with its weights"
+            )
         self.module = double_copy(module).eval()
         state = self.module.state_dict(keep_vars=True)
         layout = Layout(tuple(e if e.offset is None else replace(e, dtype="float64") for e in topology.layout.entries))

@@ -206,7 +206,8 @@ class Topology:
         """Everything, as JSON text; :meth:`from_json` returns an equal topology."""
         rest = {"layout": self.layout.to_json(), "pinned": dict(self.pinned)}
         rest |= {"site_paths": self.site_paths, "site_calls": self.site_calls}
-        rest["scales"] = None if self.scales is None else [scale.to_json() for scale in self.scales]
+        if self.scales is not None:
+            rest["scales"] = [scale.to_json() for scale in self.scales]
         return json.dumps({"format": FORMAT, "digest": self.digest, **self._structure(), **rest})
 
     @classmethod
@@ -223,7 +224,7 @@ class Topology:
             raise ValueError(f"this is no whole topology, {sorted(missing)} are missing; trace the module anew")
         calls = tuple(c and (c[0], tuple(c[1])) for c in data["site_calls"])
         rest = {"site_paths": tuple(data["site_paths"]), "site_calls": calls, "pinned": data["pinned"]}
-        if data.get("scales") is not None:  # absent from files of before there were any
+        if "scales" in data:
             rest["scales"] = tuple(Scale.from_json(row) for row in data["scales"])
         topology = cls(**parts, layout=Layout.from_json(data["layout"]), **rest)
         if topology.digest != data["digest"]:

@@ -378,6 +378,31 @@ def test_outputs_without_derivatives_are_refused() -> None:
         find_scales(graphs.trace(net, VECTOR), net, VECTOR)
 
 
+def test_modules_that_are_not_the_traced_one_are_refused() -> None:
+    net = mlp(nn.ReLU())
+    topology = graphs.trace(net, VECTOR)
+    assert topology.module is not None
+    with pytest.raises(ValueError, match="expected a Sequential with weights, got one on the device meta"):
+        find_scales(topology, topology.module, VECTOR)
+    with pytest.raises(ValueError, match=r"missing entries \['2.bias'\]"):
+        find_scales(topology, nn.Sequential(net[0], nn.ReLU(), nn.Linear(4, 2, bias=False)), VECTOR)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_modules_are_searched_in_double(dtype: torch.dtype) -> None:
+    net = mlp(nn.ReLU()).to(dtype)
+    assert found(net, VECTOR.to(dtype)) == ([IN_OUT], [])
+    assert net[0].weight.dtype == dtype
+
+
+def test_in_place_operations_on_what_the_derivative_needs() -> None:
+    class InPlace(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.tanh().mul_(2.0)
+
+    assert found(mlp(InPlace()), VECTOR) == ([], [FLIP])
+
+
 def test_the_module_is_left_as_it_was() -> None:
     net = mlp(nn.BatchNorm1d(4), nn.ReLU()).train()
     state = copy.deepcopy(net.state_dict())
