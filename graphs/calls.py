@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
 
 # Calls that hand values to plain Python or numpy, where nothing can be followed.
 LEAVING = frozenset("numpy tolist item __array__ __bool__ __int__ __float__ __index__ __complex__".split())
@@ -27,8 +30,17 @@ class Calls(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func.__name__ in LEAVING and args:
-            self.leave(func.__name__, args[0])
+            with _unwatched():
+                self.leave(func.__name__, args[0])
         output = func(*args, **(kwargs or {}))
         self.number += 1
-        self.see(self.number, output)
+        with _unwatched():
+            self.see(self.number, output)
         return output
+
+
+@contextmanager
+def _unwatched() -> Iterator[None]:
+    """Torch calls in here are those of whoever looks at the network, which no mode has to do with."""
+    with torch._C.DisableTorchFunction(), _disable_current_modes():
+        yield
