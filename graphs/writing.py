@@ -35,16 +35,26 @@ def write_back(batch: GraphBatch, edge: Sequence[Tensor], node: Sequence[Tensor]
 
 
 def _written(graph: ParameterGraph, rows: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-    """The weights with ``(offsets, values)`` written. An element written once takes the value, bit for bit; one that is
-    written several times (a reused parameter) the mean, as its old value plus the mean change."""
+    """The weights with ``(offsets, values)`` written. An element takes the value that its uses agree on, bit for bit;
+    where they differ (a reused parameter) the mean, as its old value plus the mean change."""
     flat = graph.flat()
     offsets = torch.cat([o for o, _ in rows]).to(flat.device) if rows else torch.zeros(0, dtype=torch.int64)
     values = torch.cat([v.to(flat.dtype) for _, v in rows]) if rows else flat[:0]
     count = torch.zeros(len(flat), dtype=flat.dtype, device=flat.device).index_add_(0, offsets, torch.ones_like(values))
     once = flat.index_put((offsets,), values)
     change = torch.zeros_like(flat).index_add(0, offsets, values - flat[offsets])
-    new = torch.where(count > 1, flat + change / count.clamp(min=1), once)
+    several = count > 1
+    if not values.requires_grad:
+        # A sum loses minus zero and infinity; a gradient has to reach every use.
+        differing = _bits(values) != _bits(once[offsets])
+        several = torch.zeros_like(several).index_put_((offsets[differing],), several.new_ones(()))
+    new = torch.where(several, flat + change / count.clamp(min=1), once)
     return graph.topology.layout.unflatten(new, graph.other)
+
+
+def _bits(values: Tensor) -> Tensor:
+    """The values as whole numbers, among which every NaN equals itself."""
+    return values.contiguous().view({2: torch.int16, 4: torch.int32, 8: torch.int64}[values.element_size()])
 
 
 def _check(name: str, values: Sequence[Tensor], sets: Sequence[EdgeSet] | Sequence[NodeSet]) -> None:

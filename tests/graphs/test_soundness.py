@@ -289,6 +289,14 @@ def test_state_dict_and_data_round_trips(name: str) -> None:
         assert torch.equal(data[name_], tensor)
 
 
+def test_a_reused_parameter_keeps_minus_zero_and_infinity_in_data() -> None:
+    module, inputs = CASES["reused"]
+    topology, state = graphs.trace(module, *inputs), {k: v.clone() for k, v in module.state_dict().items()}
+    state["h.weight"][0, :3] = torch.tensor([-0.0, float("inf"), float("nan")])
+    data = graphs.ParameterGraph.from_data(topology.bind(state).to_data(), topology).state_dict()
+    assert torch.equal(data["h.weight"].view(torch.int32), state["h.weight"].view(torch.int32))
+
+
 def test_known_groups() -> None:
     """Symmetries that must be found, by hand: no rule gives up more than it has to."""
 
