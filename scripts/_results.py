@@ -32,8 +32,8 @@ def row(
     }
 
 
-def write(path: str | Path, rows: list[dict[str, Any]], seed: int) -> None:
-    """Write ``{"date", "machine", "seed", "rows"}``, whole or not at all; missing folders are made."""
+def write(path: str | Path, rows: list[dict[str, Any]], seed: int, **more: list[dict[str, Any]]) -> None:
+    """Write ``{"date", "machine", "seed", "rows", **more}``, whole or not at all; missing folders are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
@@ -41,8 +41,18 @@ def write(path: str | Path, rows: list[dict[str, Any]], seed: int) -> None:
         "machine": machine(),
         "seed": seed,
         "rows": rows,
+        **more,
     }
-    write_durably(path, (json.dumps(content, indent=1) + "\n").encode())
+    write_durably(path, _text(content).encode())
+
+
+def _text(content: dict[str, Any]) -> str:
+    """JSON with an element of a list a line."""
+    parts = []
+    for key, value in content.items():
+        lines = ",\n  ".join(json.dumps(v) for v in value) if isinstance(value, list) else ""
+        parts.append(f" {json.dumps(key)}: " + (f"[\n  {lines}\n ]" if lines else json.dumps(value)))
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def show(rows: list[dict[str, Any]]) -> None:

@@ -85,8 +85,26 @@ def by_model(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def counts(rows: list[dict[str, Any]]) -> str:
+    """Rows named "corpus: figure" as a line a corpus with their sum, then the shares that have a bound."""
+    corpora: dict[str, dict[str, int]] = {}
+    for r in rows:
+        corpus, colon, figure = r["what"].partition(": ")
+        if colon:
+            corpora.setdefault(corpus, {})[figure] = int(r["value"])
+    columns = list(next(iter(corpora.values())))
+    corpora["all"] = {c: sum(figures[c] for figures in corpora.values()) for c in columns}
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines += [f"| {name} | " + " | ".join(str(figures[c]) for c in columns) + " |" for name, figures in corpora.items()]
+    return "\n".join(lines) + "\n\n" + plain(rows)
+
+
 PARITY = ("float64, 1 step(s)", "float32, 200 step(s)")
+<<<<<<< HEAD
 LAYOUTS = {"bench_align": by_model, "quickstart": by_model, "bench_population": speed}
+=======
+LAYOUTS = {"quickstart": by_model, "bench_population": speed, "coverage": counts}
+>>>>>>> dad0ec6 (scripts/coverage.py: the public corpus, pinned in full, each model certified and restored in a process of its own)
 
 if __name__ == "__main__":
     sys.exit(main())
