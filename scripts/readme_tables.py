@@ -100,11 +100,7 @@ def counts(rows: list[dict[str, Any]]) -> str:
 
 
 PARITY = ("float64, 1 step(s)", "float32, 200 step(s)")
-<<<<<<< HEAD
-LAYOUTS = {"bench_align": by_model, "quickstart": by_model, "bench_population": speed}
-=======
-LAYOUTS = {"quickstart": by_model, "bench_population": speed, "coverage": counts}
->>>>>>> dad0ec6 (scripts/coverage.py: the public corpus, pinned in full, each model certified and restored in a process of its own)
+LAYOUTS = {"bench_align": by_model, "quickstart": by_model, "bench_population": speed, "coverage": counts}
 
 if __name__ == "__main__":
     sys.exit(main())
