@@ -131,9 +131,11 @@ def _evidence(group: int, slices: list[Slice], values: Array, sizes: Array) -> E
     strongest = int(np.nan_to_num(total).sum(0).argmax())
     live = np.isfinite(total) & (total > 0)
     rows, shares = values[live] / total[live][:, None], sizes[live] / total[live][:, None]
-    if not (shares > 0).any(0).all() or len(rows) < 2 * len(slices):
+    if not (shares > 0).any(0).all() or len(rows) < max(1, 2 * len(slices)):
         return None
     effect = np.sqrt((rows**2).mean(0)) >= INERT
+    if not effect.any():
+        return None
     inert = tuple(s for s, has in zip(slices, effect, strict=True) if not has)
     parts = _parts([s for s in slices if s not in inert], inert)
     return Evidence(group, tuple(slices), inert, parts, rows[:, effect], strongest)
