@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphs.overlaps import overlapping
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -139,15 +141,16 @@ def flat_layout(source: nn.Module | Mapping[str, Tensor]) -> Layout:
     """The Layout of a module, or of a state_dict (whose buffers cannot be told from parameters).
 
     Two entries are tied when they are the same memory read in the same way.
+
+    Raises ValueError for an entry that is no dense tensor, and for two that share memory but are read differently.
     """
     state = source.state_dict(keep_vars=True) if isinstance(source, nn.Module) else source
     parameters = (
         {n for n, _ in source.named_parameters(remove_duplicate=False)} if isinstance(source, nn.Module) else set(state)
     )
+    _check_tensors(state)
     entries, seen, offset = [], {}, 0
     for name, tensor in state.items():
-        if not isinstance(tensor, Tensor):
-            raise ValueError(f"entry {name!r} is a {type(tensor).__name__}, expected a tensor; leave extra state out")
         row = {"name": name, "shape": tuple(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch.")}
         if not tensor.is_floating_point():
             entries.append(Entry(**row, offset=None, is_buffer=True))
@@ -157,6 +160,23 @@ def flat_layout(source: nn.Module | Mapping[str, Tensor]) -> Layout:
         entries.append(Entry(**row, offset=first[1], is_buffer=name not in parameters, tied_to=tied))
         offset += 0 if tied else tensor.numel()
     return Layout(tuple(entries))
+
+
+def _check_tensors(state: Mapping[str, Any]) -> None:
+    for name, tensor in state.items():
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"entry {name!r} is a {type(tensor).__name__}, expected a tensor; leave extra state out")
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            kind = tensor.dtype if tensor.is_quantized else tensor.layout
+            raise ValueError(
+                f"entry {name!r} is of {kind}, expected a dense tensor of numbers; use to_dense() or dequantize()"
+            )
+    shared = overlapping({n: t for n, t in state.items() if t.is_floating_point()})
+    if shared is not None:
+        raise ValueError(
+            f"entries {shared[0]!r} and {shared[1]!r} share some memory but are not the same tensor, so that they "
+            "cannot be written apart; use one parameter in both places (and transpose it in forward), or clone one"
+        )
 
 
 def _identity(tensor: Tensor, name: str) -> tuple:

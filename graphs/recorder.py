@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_flatten, tree_map_only
 
 from graphs import rules
 from graphs.calls import Calls
@@ -22,6 +22,7 @@ from graphs.layout import Layout
 from graphs.operation import Operation
 from graphs.recording import Recording, place_numbers
 from graphs.rules.pointwise import pointwise
+from graphs.shadows import Shadows
 from graphs.storages import Storages, constant_label
 from graphs.trees import tensors_in
 from graphs.unchanged import Writes, named_tensors
@@ -42,6 +43,7 @@ class Recorder(TorchDispatchMode):
         self.classes = NeuronClasses()
         self.recording = Recording()
         self.storages = Storages()
+        self.shadows = Shadows()
         self.rules = rules.load()
         self.where = Whereabouts()
         self.running = ""
@@ -80,6 +82,9 @@ class Recorder(TorchDispatchMode):
             self.storages.write(tensor, Label(positions=grid(tensor.shape, range(tensor.dim()))), self.null)
 
     def watch_input(self, number: int, tensor: Tensor) -> None:
+        """Each element is a place of its own; what is sparse is a constant."""
+        if tensor.layout != torch.strided:
+            return
         positions = grid(tensor.shape, range(tensor.dim()))
         label = Label(positions=positions, unit=frozenset([("input", number)]), active=True)
         self.storages.write(tensor, label, self.null)
@@ -115,6 +120,8 @@ class Recorder(TorchDispatchMode):
     def run(self, module: nn.Module, inputs: tuple, kwargs: dict[str, Any]) -> Any:
         try:
             with untraceable(module, self, (*inputs, kwargs)), Calls(self._see, self._leave), self:
+                if not self.weights:
+                    return module(*inputs, **kwargs)
                 return torch.func.functional_call(module, self.weights, inputs, kwargs)
         finally:
             self.written = self.writes.undo()
@@ -150,7 +157,7 @@ class Recorder(TorchDispatchMode):
     def label(self, tensor: Tensor) -> Label:
         """The label of a tensor, in terms of the classes as they are now."""
         if not self.storages.tracked(tensor):
-            return constant_label(tensor)
+            return constant_label(self.shadows.value(tensor))
         try:
             view = self.storages.view(tensor)
         except LookupError:
@@ -216,7 +223,7 @@ class Recorder(TorchDispatchMode):
         self.writes.before(func, _bind(func, args, kwargs))
         before = self._labels_before(func, tensors)
         self.running = func.overloadpacket.__name__
-        result = func(*args, **kwargs)
+        result = self.shadows.run(func, args, kwargs)
         self.running = ""
         outputs = [t for t in tree_flatten(result)[0] if isinstance(t, Tensor)]
         for tensor in (*tensors, *outputs):
@@ -224,7 +231,10 @@ class Recorder(TorchDispatchMode):
                 self.storages.keep(tensor)
         name = func.overloadpacket.__name__
         ours = outputs and name not in FACTORIES and any(self.storages.tracked(t) for t in tensors)
-        if ours and not self._is_view(func, outputs, tensors):
+        if ours and any(t.layout != torch.strided for t in outputs):
+            for tensor in tensors:
+                self._leave(name, tensor)
+        elif ours and not self._is_view(func, outputs, tensors):
             self._record(func, name, args, kwargs, outputs, before)
         elif torch.Tag.nondeterministic_seeded in func.tags:
             self._stand(outputs)
@@ -253,7 +263,7 @@ class Recorder(TorchDispatchMode):
         name = name if name.startswith("__") else name.rstrip("_")
         op = Operation(
             name=name,
-            arguments=_bind(func, args, kwargs),
+            arguments=tree_map_only(Tensor, self.shadows.value, _bind(func, args, kwargs)),
             outputs=outputs,
             algebra=Algebra(self.classes),
             recording=self.recording,

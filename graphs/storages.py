@@ -203,8 +203,11 @@ def _overwrite(old: Base, box: Base, tensor: Tensor, null: int) -> Base:
 
 
 def constant_label(tensor: Tensor) -> Label:
-    """A tensor that nothing of ours wrote: pinned along every dimension along which its values change."""
-    if tensor.numel() <= 1 or tensor.layout != torch.strided:
+    """A tensor that nothing of ours wrote: pinned along every dimension along which its values change, and along all
+    where values are not at hand (sparse tensors, the device meta)."""
+    if tensor.numel() <= 1:
         return Label()
+    if tensor.layout != torch.strided or tensor.is_meta:
+        return Label(positions=grid(tensor.shape, range(tensor.dim())))
     values = narrow(tensor.detach())
     return Label(positions=grid(tensor.shape, {d for d, n in enumerate(values.shape) if n > 1}))

@@ -54,7 +54,7 @@ def bmm(op: Operation) -> Label:
     return matmul(op, "self", "mat2")
 
 
-@rule("addmm")
+@rule("addmm", "_sparse_addmm")
 def addmm(op: Operation) -> Label:
     return op.join([matmul(op, "mat1", "mat2"), op.label("self")])
 
