@@ -52,6 +52,13 @@ def check(build: Callable[[], Any], report: Callable[..., None], seed: int = 0) 
     )
 
 
+def warm() -> None:
+    """Import in this process what a check needs, so that the children need not."""
+    module, example = nn.Linear(1, 1), torch.zeros(1, 1)
+    graphs.certify(module, example)
+    restored(module, graphs.trace(module, example))
+
+
 def by_operation(pinned: Mapping[str, int]) -> dict[str, int]:
     """Neurons pinned by each operation, over all modules.
 

@@ -50,6 +50,7 @@ class Model:
 def main(arguments: list[str] | None = None) -> None:
     given = parsed(arguments)
     torch.set_num_threads(1)
+    _checks.warm()
     models = [m for m in chosen(given) if given.only is None or fnmatch.fnmatch(m.name, given.only)]
     if not models:
         raise SystemExit(f"no model matches --only {given.only!r}; the names stand in tests/corpus/*.txt")
