@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from graphs.boxes import pieces
 from graphs.checking import is_movable
 from graphs.classes import Axis
+from graphs.distinct import numbered
 from graphs.layout import Entry
 from graphs.naming import Names
 from graphs.placing import SiteDraft
@@ -123,7 +125,7 @@ class Locator:
         return [("target", target), ("source", source)] if both else [("target", target)]
 
     def _require_pinned(self, ids: Array, axis: Axis) -> None:
-        if any(self.names.permutes(v) for v in np.unique(self.names.vertex[ids]).tolist()):
+        if self.names.any_permutes(ids):
             raise LostAxis(axis)
 
     def _slots(self, use: Use, dim: int, n: int) -> Array:
@@ -135,19 +137,19 @@ class Locator:
         read = self._same(ids, use.slots[axis].numpy())
         read = np.broadcast_to(read, [m if i != dim else n for i, m in enumerate(ids.shape)])
         used = read.any(axis=tuple(i for i in range(read.ndim) if i != dim))
-        permutes = any(self.names.permutes(v) for v in np.unique(self.names.vertex[ids]).tolist())
-        return np.flatnonzero(used) if permutes or self._divided(use, axis) else np.arange(n)
+        if used.all():
+            return np.arange(n)
+        return np.flatnonzero(used) if self.names.any_permutes(ids) or self._divided(use, axis) else np.arange(n)
 
     def _divided(self, use: Use, axis: Axis) -> bool:
         """Whether another use reads other slots of a pinned axis (stacked layers, experts); otherwise the axis belongs
         to the use as a whole, however much of it the probe read (a table of positions)."""
-        others = [u.slots[axis] for u in self.uses if u.parameter == use.parameter and axis in u.slots]
-        here = set(use.slots[axis].tolist())
-        return any(not here & set(slots.tolist()) for slots in others)
+        others = [u.slots[axis].numpy() for u in self.uses if u.parameter == use.parameter and axis in u.slots]
+        return any(not np.isin(use.slots[axis].numpy(), slots).any() for slots in others)
 
     def _same(self, ids: Array, slots: Array) -> Array:
         """Which ids name the same neuron at the same rank as one of ``slots``."""
-        names, big = self.names, int(self.names.rank.max()) + 1
+        names, big = self.names, self._ranks
         return np.isin(names.vertex[ids] * big + names.rank[ids], names.vertex[slots] * big + names.rank[slots])
 
     def _window(self, use: Use, axis: Axis, shape: tuple[int, ...]) -> Array:
@@ -164,17 +166,27 @@ class Locator:
             return None
         draft = self.sites[site]
         if draft.entries is None:
-            distinct, slot = np.unique(ids, return_inverse=True)
-            return (slot.reshape(ids.shape), None) if len(distinct) == draft.size else None
-        exact = {key: i for i, key in enumerate(draft.entries)}
-        keys = self.names.keys(ids.reshape(-1))
-        if all(key in exact for key in keys):
-            return np.array([exact[key] for key in keys]).reshape(ids.shape), None
-        neurons = {v: i for i, (v, _) in enumerate(draft.entries)}
-        if len(neurons) < len(draft.entries) or not all(v in neurons for v, _ in keys):
-            return None
-        ranks = np.unique(self.names.rank[ids], return_inverse=True)[1].reshape(ids.shape)
-        return np.array([neurons[v] for v, _ in keys]).reshape(ids.shape), ranks
+            distinct, slot = numbered(ids)
+            return (slot, None) if len(distinct) == draft.size else None
+        entries, (vertex, rank) = np.array(draft.entries), (self.names.vertex[ids], self.names.rank[ids])
+        exact = _find(entries[:, 0] * self._ranks + entries[:, 1], vertex * self._ranks + rank)
+        if exact is not None:
+            return exact, None
+        once = len(np.unique(entries[:, 0])) == len(entries)
+        place = _find(entries[:, 0], vertex) if once else None
+        return None if place is None else (place, numbered(rank)[1])
+
+    @cached_property
+    def _ranks(self) -> int:
+        """More than any rank."""
+        return int(self.names.rank.max()) + 1
+
+
+def _find(among: Array, values: Array) -> Array | None:
+    """Where each value is found last among others; None where one is absent."""
+    order = among.argsort(kind="stable")
+    place = order[np.maximum(np.searchsorted(among, values, side="right", sorter=order) - 1, 0)]
+    return place if np.array_equal(among[place], values) else None
 
 
 def _is_sum(values: Array) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphs.boxes import spread
+from graphs.distinct import numbered, packed
 from graphs.naming import Names
 from graphs.placing import SiteDraft
 from graphs.topology import BoxAxis, ParameterBlock
@@ -62,7 +63,10 @@ def _is_whole(site: SiteDraft, reached: Array, names: Names) -> bool:
         return False
     if site.entries is None:
         return True
-    kinds = [(names.cell[v], rank) if names.permutes(v) else None for v, rank in site.entries]
-    seen = {kinds[i] for i in reached.tolist()}
-    inside = set(reached.tolist())
-    return all(i in inside for i, kind in enumerate(kinds) if kind is not None and kind in seen)
+    vertex, rank = np.array(site.entries).T
+    free = names.cell_size[names.cell[vertex]] > 1
+    kind = numbered(packed(names.cell[vertex], rank))[1]
+    inside = np.zeros(site.size, dtype=bool)
+    inside[reached] = True
+    seen = np.isin(kind, kind[inside & free])
+    return bool(inside[free & seen].all())

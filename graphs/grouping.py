@@ -68,10 +68,10 @@ class Grouping:
             self.number.update({vertex: (group, i) for i, vertex in enumerate(fixed)})
 
     def _admit_free(self, vertex: int) -> None:
-        cell = self.names.cell[vertex]
+        cell = int(self.names.cell[vertex])
         if cell not in self._group_of_cell:
             kind = "head" if vertex in self._heads else "hidden"
-            self._group_of_cell[cell] = self._add(NeuronGroup(self.names.cell_size[cell], kind))
+            self._group_of_cell[cell] = self._add(NeuronGroup(int(self.names.cell_size[cell]), kind))
         group = self._group_of_cell[cell]
         self.number[vertex] = (group, self._filled.get(group, 0))
         self._filled[group] = self._filled.get(group, 0) + 1

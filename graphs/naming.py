@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from graphs.classes import NeuronClasses, Pairs
+from graphs.distinct import distinct, distinct_rows, numbered, packed
 from graphs.recording import Recording
 from graphs.refinement import Structure, mix, structure
 
@@ -25,16 +26,16 @@ class Names:
 
     Args:
         vertex, rank: ``[ids]``.
-        cell: vertex -> number of its cell.
-        cell_size: cell -> number of vertices.
+        cell: number of the cell of every vertex ``[ids]``; -1 for ids that are none.
+        cell_size: number of vertices of every cell.
         containers: child vertex -> set of vertices that contain it.
         edges: relations between vertices: (a, b, colour) arrays.
     """
 
     vertex: Array
     rank: Array
-    cell: dict[int, int]
-    cell_size: dict[int, int]
+    cell: Array
+    cell_size: Array
     containers: dict[int, set[int]]
     edges: list[tuple[Array, Array, Array]]
 
@@ -43,7 +44,11 @@ class Names:
         return list(zip(self.vertex[ids].tolist(), self.rank[ids].tolist(), strict=True))
 
     def permutes(self, vertex: int) -> bool:
-        return self.cell_size[self.cell[vertex]] > 1
+        return bool(self.cell_size[self.cell[vertex]] > 1)
+
+    def any_permutes(self, ids: Array) -> bool:
+        """Whether some neuron of these ids permutes."""
+        return bool((self.cell_size[self.cell[self.vertex[ids]]] > 1).any())
 
 
 def name_neurons(classes: NeuronClasses, recording: Recording) -> Names:
@@ -52,53 +57,57 @@ def name_neurons(classes: NeuronClasses, recording: Recording) -> Names:
     vertex, rank = _derive(roots, classes.pairs)
     edges = _edges(vertex, rank, classes.pairs)
     colours = _colours(vertex, rank, classes, recording)
-    vertices = np.unique(vertex)
+    vertices = distinct(vertex)
     number = np.full(len(vertex), -1)
     number[vertices] = np.arange(len(vertices))
     compact = [(number[a], number[b], tag) for a, b, tag in edges]
     cells: Structure = structure(colours[vertices], compact)
     _, inverse, count = np.unique(cells.refine(cells.colours), return_inverse=True, return_counts=True)
-    cell = dict(zip(vertices.tolist(), inverse.tolist(), strict=True))
-    return Names(vertex, rank, cell, dict(enumerate(count.tolist())), _containers(vertex, classes.pairs), edges)
+    cell = np.full(len(vertex), -1)
+    cell[vertices] = inverse
+    return Names(vertex, rank, cell, count, _containers(vertex, classes.pairs), edges)
 
 
 def _derive(roots: Array, pairs: list[Pairs]) -> tuple[Array, Array]:
     """Vertex and rank of every id: classes that a relation names by (another class, colour) are not vertices."""
     vertex, rank = roots.copy(), np.zeros(len(roots), dtype=np.int64)
-    derived: set[int] = set()
-    bases: set[int] = set()
+    taken = np.zeros(len(roots), dtype=bool)  # derived from others, or others are derived from it
     fresh = 1
     for relation in pairs:
         if relation.parent:
             continue
-        rows = np.unique(np.stack([roots[relation.a], roots[relation.b], relation.colour.numpy()], 1), axis=0)
-        for x, y in ((0, 1), (1, 0)):
-            children = set(rows[:, x].tolist())
-            parents = set(vertex[rows[:, y]].tolist())
-            if children & (parents | derived | bases) or not _names(rows[:, x], rows[:, [y, 2]]):
+        a, b, colour = distinct_rows(roots[relation.a], roots[relation.b], relation.colour.numpy())
+        for child, other in ((a, b), (b, a)):
+            parents = vertex[other]
+            if taken[child].any() or _overlap(child, parents) or not _names(child, other, colour):
                 continue
-            _, number = np.unique(np.stack([rank[rows[:, y]], rows[:, 2]], 1), axis=0, return_inverse=True)
-            vertex[rows[:, x]], rank[rows[:, x]] = vertex[rows[:, y]], fresh + number.reshape(-1)
+            _, number = numbered(packed(rank[other], colour))
+            vertex[child], rank[child] = parents, fresh + number
             fresh += int(number.max()) + 1
-            derived |= children
-            bases |= parents
+            taken[child] = taken[parents] = True
             break
     return vertex[roots], rank[roots]
 
 
-def _names(children: Array, names: Array) -> bool:
+def _overlap(a: Array, b: Array) -> bool:
+    a, b = distinct(a), distinct(b)
+    return len(distinct(np.concatenate([a, b]))) < len(a) + len(b)
+
+
+def _names(children: Array, *names: Array) -> bool:
     """Whether each child stands in one row, and the rows' names differ."""
-    return len(np.unique(children)) == len(children) == len(np.unique(names, axis=0))
+    return len(distinct(children)) == len(children) == len(distinct(packed(*names)))
 
 
 def _edges(vertex: Array, rank: Array, pairs: list[Pairs]) -> list[tuple[Array, Array, Array]]:
     edges = []
     for i, relation in enumerate(pairs):
         a, b = relation.a.numpy(), relation.b.numpy()
-        rows = np.stack([vertex[a], vertex[b], relation.colour.numpy(), rank[a], rank[b]], 1)
-        rows = np.unique(rows[rows[:, 0] != rows[:, 1]], axis=0)
-        if len(rows):
-            edges.append((rows[:, 0], rows[:, 1], mix(i, *rows[:, 2:].T)))
+        apart = vertex[a] != vertex[b]
+        a, b, colour = a[apart], b[apart], relation.colour.numpy()[apart]
+        if len(a):
+            x, y, *kind = distinct_rows(vertex[a], vertex[b], colour, rank[a], rank[b])
+            edges.append((x, y, mix(i, *kind)))
     return edges
 
 
@@ -106,7 +115,7 @@ def _colours(vertex: Array, rank: Array, classes: NeuronClasses, recording: Reco
     """What each vertex is before refinement: the parameter axes it has slots on, the positions it was seen at."""
     colours = np.zeros(len(vertex), dtype=np.uint64)
     for (parameter, dim), ids in recording.axis_ids.items():
-        slots = np.unique(ids.numpy())
+        slots = distinct(ids.numpy())
         np.add.at(colours, vertex[slots], mix(parameter, dim, rank[slots]))
     for i, (ids, seen) in enumerate(classes.marks):
         np.add.at(colours, vertex[ids.numpy()], mix(~i, seen.numpy(), rank[ids.numpy()]))
@@ -117,12 +126,12 @@ def _containers(vertex: Array, pairs: list[Pairs]) -> dict[int, set[int]]:
     """Of two classes that meet many to one, the one contains the many."""
     found: dict[int, set[int]] = {}
     for relation in pairs:
-        rows = np.stack([vertex[relation.a.numpy()], vertex[relation.b.numpy()]], 1)
-        rows = np.unique(rows[rows[:, 0] != rows[:, 1]], axis=0)
-        for child, parent in ((0, 1), (1, 0)):
-            many, one = len(np.unique(rows[:, child])), len(np.unique(rows[:, parent]))
-            if (relation.parent and child == 0) or len(rows) == many > one:
-                for i, j in rows[:, [child, parent]].tolist():
+        a, b = vertex[relation.a.numpy()], vertex[relation.b.numpy()]
+        a, b = distinct_rows(a[a != b], b[a != b])
+        for child, parent in ((a, b), (b, a)):
+            many, one = len(distinct(child)), len(distinct(parent))
+            if (relation.parent and child is a) or len(a) == many > one:
+                for i, j in zip(child.tolist(), parent.tolist(), strict=True):
                     found.setdefault(i, set()).add(j)
                 break
     return found

@@ -38,6 +38,11 @@ FACTORIES = frozenset(
 class Recorder(TorchDispatchMode):
     """Labels live on what the pass writes; :func:`graphs.trace` drives it."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled under this mode; torch would import its compiler at the first operation to say so."""
+        return False
+
     def __init__(self, module: nn.Module, layout: Layout) -> None:
         super().__init__()
         self.classes = NeuronClasses()
