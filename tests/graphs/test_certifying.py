@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,3 +100,115 @@ def test_further_inputs(call: Any) -> None:
 def test_further_inputs_of_no_known_form() -> None:
     with pytest.raises(ValueError, match=r"inputs\[1\]: expected a tuple .* got Tensor; write \(x,\)"):
         graphs.certify(Net(lambda x: x), X, inputs=[(X,), X])
+
+
+# ---- paths through the network
+
+
+def chosen_by_data(net: Net, x: Tensor) -> Tensor:
+    """Which way the network goes depends on the first input element."""
+    h = net.a(x)
+    return net.b(torch.tanh(h) if x[0, 0] > 0 else torch.relu(h) * 2)
+
+
+def as_long_as_it_takes(net: Net, x: Tensor) -> Tensor:
+    h = net.a(x)
+    for _ in range(len(x)):
+        h = torch.tanh(h)
+    return net.b(h)
+
+
+class Branching(Net):
+    def __init__(self, forward: Callable[[Net, Tensor], Tensor]) -> None:
+        super().__init__(lambda x: x)
+        self.function = forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self, x)
+
+
+UP, DOWN = X.abs() + 1, -X.abs() - 1
+
+
+def test_inputs_that_take_the_traced_path() -> None:
+    certificate = graphs.certify(Branching(chosen_by_data), UP, inputs=[(UP + 1,), (UP + 2,)])
+    assert (certificate.paths, certificate.branches) == (1, ())
+    assert "path" not in str(certificate)
+
+
+def test_an_input_that_takes_another_path_is_compared_and_said() -> None:
+    """The conversion holds there too: still passed, with the place where the paths part."""
+    certificate = graphs.certify(Branching(chosen_by_data), UP, inputs=[(UP,), (DOWN,)])
+    assert certificate.passed
+    assert certificate.paths == 2
+    assert certificate.branches == ("input 1 runs relu in the network, the traced one tanh in the network",)
+    assert "2 paths through the network" in str(certificate)
+
+
+def test_a_symmetry_of_the_traced_path_alone_is_refuted_by_the_other() -> None:
+    def one_neuron(net: Net, x: Tensor) -> Tensor:
+        h = torch.tanh(net.a(x))
+        return net.b(h) if x[0, 0] > 0 else net.b(h) + h[:, :1]
+
+    assert graphs.certify(Branching(one_neuron), UP, inputs=[(UP,)]).passed
+    certificate = graphs.certify(Branching(one_neuron), UP, inputs=[(UP,), (DOWN,)], trials=5)
+    assert not certificate.passed
+    assert certificate.branches[0].startswith("input 1 goes on to slice in the network")
+
+
+def test_what_was_traced_is_compared_where_no_input_takes_its_path() -> None:
+    def wrong_on_the_traced_path(net: Net, x: Tensor) -> Tensor:
+        return net.b(torch.tanh(net.a(x))) if x[0, 0] > 0 else net.b(torch.relu(net.a(x)))
+
+    certificate = graphs.certify(Branching(wrong_on_the_traced_path), UP, inputs=[(DOWN,)])
+    assert (certificate.paths, certificate.passed) == (2, True)
+
+
+def test_loops_of_another_length_are_another_path() -> None:
+    certificate = graphs.certify(Branching(as_long_as_it_takes), X, inputs=[(X[:2],), (torch.cat([X, X]),)])
+    assert certificate.passed
+    assert certificate.paths == 3
+    assert certificate.branches[0] == "input 0 runs t in b, the traced one tanh in the network"
+
+
+# ---- what a certificate tells
+
+
+def test_a_certificate_for_scripts() -> None:
+    certificate = graphs.certify(Net(lambda x: x.cumsum(-1)), X)
+    row = json.loads(certificate.to_json())
+    assert row == certificate.to_dict() | {"branches": [], "random": []}
+    assert (row["passed"], row["paths"]) == (True, 1)
+    assert row["max_error"] < 1e-12
+
+
+def test_pins_have_reasons() -> None:
+    """Values that leave torch, and an operation that no rule covers."""
+
+    def forward(net: Net, x: Tensor) -> Tensor:
+        h = net.a(x)
+        return net.b(h.tanh()) * h[0].tolist()[2] + torch.nonzero(h > 0).sum()
+
+    certificate = graphs.certify(Branching(forward), X)
+    reasons = certificate.to_dict()["reasons"]
+    assert reasons["tolist in the network"] == "values go to Python, where they cannot be followed"
+    assert str(certificate).count("neurons (") == len(certificate.pinned) == len(reasons)
+
+
+def test_a_refuted_certificate_says_so() -> None:
+    certificate = graphs.Certificate(math.inf, 0.5, 1.0, {})
+    assert not certificate.passed
+    assert str(certificate).startswith("FAILED: outputs differ by at most inf (tolerance 1e-09)")
+    assert json.loads(certificate.to_json())["max_error"] is None
+
+
+def test_coverage_counts_what_moves() -> None:
+    """Neurons that something fixes one by one count as fixed (the first of six, used alone); output biases stay."""
+
+    def forward(net: Net, x: Tensor) -> Tensor:
+        h = net.a(x)
+        return net.b(h.tanh()) + h[:, :1]
+
+    whole, first = graphs.certify(Net(lambda x: x), X), graphs.certify(Branching(forward), X)
+    assert whole.coverage == pytest.approx((24 + 6 + 12) / (24 + 6 + 12 + 2))
+    assert first.coverage == pytest.approx((20 + 5 + 10) / (24 + 6 + 12 + 2))
