@@ -31,8 +31,9 @@ def _assemble(recording: Recording, classes: NeuronClasses, layout: Layout) -> T
     drafts, site_of = draft_sites(recording, names)
     axis_ids = {axis: ids.numpy() for axis, ids in recording.axis_ids.items()}
     locator = Locator(names, drafts, site_of, axis_ids, recording.uses)
-    blocks = [b for use in recording.uses for b in locator.blocks(use, layout.entries[use.parameter])]
-    blocks = list(dict.fromkeys(blocks))
+    by_use = [locator.blocks(use, layout.entries[use.parameter]) for use in recording.uses]
+    locator.require_all_movable(by_use)
+    blocks = list(dict.fromkeys(block for blocks in by_use for block in blocks))
     related = relations(recording, drafts, site_of, names)
     grouping = Grouping(names, drafts)
     runs = [grouping.runs(draft) for draft in drafts]

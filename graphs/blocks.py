@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -52,6 +53,25 @@ class Locator:
     site_of: list[int]
     axis_ids: dict[Axis, Array]
     uses: list[Use]
+    placed: dict[Axis, Array] = field(default_factory=dict)
+
+    def require_all_movable(self, by_use: Sequence[Sequence[ParameterBlock]]) -> None:
+        """Raise LostAxis where several uses between the same sites (slices of a product of parameters) tell their
+        elements apart no more, or where a slot that permutes is in no block: a symmetry would leave it behind."""
+        together: dict[tuple, set[tuple[ParameterBlock, ...]]] = {}
+        for blocks in by_use:
+            for block in blocks[:1]:
+                together.setdefault((block.parameter, block.source, block.target), set()).add(tuple(blocks))
+        for (parameter, source, target), uses in together.items():
+            several = list(dict.fromkeys(itertools.chain(*uses)))
+            at_sites = source is not None or target is not None
+            if len(uses) > 1 and at_sites and not is_movable(several, self.sites, self.names):
+                for axis in (a for a in self.placed if a[0] == parameter):
+                    self._require_pinned(self.axis_ids[axis], axis)
+        for axis, placed in self.placed.items():
+            ids = np.moveaxis(self.axis_ids[axis], axis[1], 0)
+            if len(ids) == len(placed) and not placed.all():
+                self._require_pinned(ids[~placed], axis)
 
     def blocks(self, use: Use, entry: Entry) -> list[ParameterBlock]:
         """The use as one block, or several where it is no single box. Raises LostAxis."""
@@ -102,6 +122,7 @@ class Locator:
                 self._require_pinned(self.axis_ids[axis], axis)
                 continue
             ids = self._window(use, axis, shape)
+            self.placed.setdefault(axis, np.zeros(shape[d], dtype=bool))[self._slots(use, d, shape[d])] = True
             for part, site in self._ends(use, axis, source, target):
                 found = self._locate(ids, site)
                 if found is None or (site is not None and self.sites[site].entries is None):

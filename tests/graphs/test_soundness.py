@@ -146,6 +146,12 @@ def low_rank(net: Net, x: Tensor) -> Tensor:
     return net.o(F.relu(x @ (net.A @ net.B)))
 
 
+def sliced_product_of_parameters(net: Net, x: Tensor) -> Tensor:
+    """Slices of what parameters alone make (the hidden part of a GRU's gates) stand at the same neurons."""
+    gates = (net.h @ net.w.mT).chunk(3, -1)
+    return net.o(net.a(x) * gates[0] + gates[1].tanh() * gates[2])
+
+
 def tied_autoencoder(net: Net, x: Tensor) -> Tensor:
     return F.linear(F.relu(F.linear(x, net.w)), net.w.t())
 
@@ -217,6 +223,10 @@ CASES: dict[str, tuple[nn.Module, tuple]] = {
     "same twice": (Net(same_twice, a=nn.Linear(4, 6), b=nn.Linear(12, 2)), X4),
     "low rank": (Net(low_rank, A=table(4, 3), B=table(3, 8), o=nn.Linear(8, 2)), X4),
     "tied autoencoder": (Net(tied_autoencoder, w=table(8, 4)), X4),
+    "sliced_product_of_parameters": (
+        Net(sliced_product_of_parameters, h=table(1, 8), w=table(24, 8), a=nn.Linear(4, 8), o=nn.Linear(8, 2)),
+        X4,
+    ),
     "reused": (Net(reused, i=nn.Linear(4, 8), h=nn.Linear(8, 8), o=nn.Linear(8, 2)), X4),
     "squeeze excite": (
         Net(squeeze_excite, c=nn.Conv2d(3, 8, 3), d=nn.Linear(8, 4), u=nn.Linear(4, 8), o=nn.Linear(8, 2)),

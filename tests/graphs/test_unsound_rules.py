@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import graphs
+from graphs.blocks import Locator
 from graphs.classes import count_distinct
 from graphs.labels import Algebra, Label, narrow
 from graphs.operation import Operation
@@ -150,6 +151,7 @@ def reduce_the_index_of_a_maximum(patch: pytest.MonkeyPatch) -> None:
 
 def leave_unread_rows_free(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Recorder, "pin_unread", lambda self: None)
+    patch.setattr(Locator, "require_all_movable", lambda self, by_use: None)
 
 
 def read_after_writing(patch: pytest.MonkeyPatch) -> None:
