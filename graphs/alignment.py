@@ -6,8 +6,7 @@ change places, and with what, comes from the topology.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -18,9 +17,6 @@ from graphs.interchange import Parts, assign, decompose
 from graphs.parameter_graph import ParameterGraph
 from graphs.symmetries import Symmetry, bond_structure, group_images
 from graphs.topology import Topology
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray
 
@@ -140,7 +136,7 @@ def interpolate(a: ParameterGraph, b: ParameterGraph, t: float) -> ParameterGrap
 
 
 def barrier(
-    a: ParameterGraph, b: ParameterGraph, loss: Callable[[Mapping[str, Tensor]], float], points: int = 11
+    a: ParameterGraph, b: ParameterGraph, loss: Callable[[dict[str, Tensor]], float], points: int = 11
 ) -> float:
     """How far the loss along the straight line from a to b rises above the line between the losses at its ends.
 

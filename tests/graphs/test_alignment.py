@@ -39,7 +39,7 @@ class Attention(nn.Module):
 
 
 class Recurrent(nn.Module):
-    def __init__(self, kind: type[nn.RNNBase]) -> None:
+    def __init__(self, kind: type[nn.LSTM] | type[nn.GRU]) -> None:
         super().__init__()
         self.layers, self.head = kind(3, 12, num_layers=2, batch_first=True), nn.Linear(12, 2)
 
@@ -117,12 +117,14 @@ def automorphisms(topology: Topology) -> list[Symmetry]:
     return list(found.values())
 
 
-def test_heads_are_assigned_as_well_as_can_be() -> None:
-    """All automorphisms of 2 heads, each with 2 query-key and 2 value neurons: none comes closer."""
-    net = Attention(3, 2, 2, 2, alone=True)
+@pytest.mark.parametrize(("query_heads", "order"), [(2, 2 * (2 * 2) ** 2), (4, 2 * (2 * 2 * 2) ** 2)])
+def test_heads_are_assigned_as_well_as_can_be(query_heads: int, order: int) -> None:
+    """All automorphisms of 2 heads, each with 2 query-key and 2 value neurons and 1 or 2 query heads: none comes
+    closer."""
+    net = Attention(3, query_heads, 2, 2, alone=True)
     topology = graphs.trace(net, torch.zeros(2, 3, 3))
     group = automorphisms(topology)
-    assert len(group) == 2 * (2 * 2) ** 2
+    assert len(group) == order
     for seed in range(5):
         a, b = random_graph(net, topology, seed), random_graph(net, topology, seed + 100)
         best = max(float(a.flat() @ b.apply(s).flat()) for s in group)
