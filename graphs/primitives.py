@@ -37,6 +37,7 @@ POOLS = {
     "_adaptive_avg_pool2d": "avg_pool",
     "mean": "glob_avg",
     "_softmax": "softmax",
+    "_safe_softmax": "softmax",
 }
 RECURRENT = frozenset("RNN LSTM GRU RNNCell LSTMCell GRUCell".split())
 _STATISTICS = frozenset("mean var var_mean sum linalg_vector_norm".split())
@@ -137,7 +138,7 @@ class _Builder:
         """A layer: its weights, then the vector that is added."""
         biases = {n: s for n, s in parameters.items() if len(s) == 1 and node.name in ("addmm", "convolution", "addmv")}
         weights = {n: s for n, s in parameters.items() if n not in biases}
-        return self._chain(node, [(_kind(node), weights), ("bias", biases)], read)
+        return self._chain(node, [(_kind(node, weights), weights), ("bias", biases)], read)
 
     def _with_source(self, node: OpNode, primitive: str, read: Ends, parameters: Shapes) -> Ends:
         return read | self._emit(node, primitive, frozenset(), parameters) if parameters else read
@@ -158,8 +159,10 @@ class _Builder:
         return frozenset([number])
 
 
-def _kind(node: OpNode) -> str:
-    """conv for every weighted sum, but for convolutions within groups and tables."""
-    if node.name != "convolution" or node.arguments.get("groups", 1) == 1:
-        return "embedding" if node.name == "embedding" else "conv"
-    return "dil_conv" if max(node.arguments.get("dilation", [1])) > 1 else "sep_conv"
+def _kind(node: OpNode, weights: Shapes) -> str:
+    """conv for every weighted sum, but for convolutions of single channels and tables."""
+    if node.name == "embedding":
+        return "embedding"
+    if node.name != "convolution" or node.arguments["groups"] == 1 or any(s[1] > 1 for s in weights.values()):
+        return "conv"
+    return "dil_conv" if max(node.arguments["dilation"]) > 1 else "sep_conv"

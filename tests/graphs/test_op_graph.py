@@ -146,6 +146,17 @@ def test_branches_without_parameters() -> None:
     assert next(n for n in reduced.nodes if n.name == "max_pool").arguments["kernel_size"] == [2, 2]
 
 
+def test_kinds_of_convolutions() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(4, 8, 3, groups=2, bias=False),
+        nn.Conv2d(8, 8, 3, groups=8, bias=False),
+        nn.Conv2d(8, 8, 2, groups=8, dilation=2, bias=False),
+        nn.ConvTranspose2d(8, 2, 2, dilation=2, bias=False),
+    )
+    reduced = graphs.computation_graph(net, torch.zeros(1, 4, 9, 9)).reduced()
+    assert names(reduced) == ["input", "conv", "sep_conv", "dil_conv", "conv", "output"]
+
+
 def test_every_parameter_that_is_read_is_held_by_a_primitive() -> None:
     class Odd(nn.Module):
         def __init__(self) -> None:
