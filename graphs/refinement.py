@@ -63,8 +63,15 @@ class Structure:
     def refined(self) -> Structure:
         return replace(self, colours=self.refine(self.colours))
 
-    def random_automorphism(self, generator: torch.Generator | None = None) -> tuple[Array, float]:
-        """``(image [V], log10 of the group order)``: a uniformly drawn automorphism where classes are orbits."""
+    def random_automorphism(
+        self, generator: torch.Generator | None = None, counting: bool = False
+    ) -> tuple[Array, float]:
+        """``(image [V], log10 of the group order)``: a uniformly drawn automorphism where classes are orbits.
+
+        Args:
+            generator: draws it.
+            counting: take the time to count; without it the order is only a bound from above.
+        """
         image = np.empty(len(self.colours), dtype=np.int64)
         left = right = self.refined()
         here = there = np.arange(len(image))
@@ -77,7 +84,7 @@ class Structure:
             image[here[loose]] = there[fixed][_matched(left.colours[loose], right.colours[fixed], generator)]
             left, right, here, there = left.among(~loose), right.among(~fixed), here[~loose], there[~fixed]
             if len(here):
-                left, right, gained = _individualised(left, right, fresh, generator)
+                left, right, gained = _individualised(left, right, fresh, generator, counting)
                 log10, fresh = log10 + gained, fresh + len(here)
         return image, log10
 
@@ -125,7 +132,7 @@ def _matched(left: Array, right: Array, generator: torch.Generator | None) -> Ar
 
 
 def _individualised(
-    left: Structure, right: Structure, fresh: int, generator: torch.Generator | None
+    left: Structure, right: Structure, fresh: int, generator: torch.Generator | None, counting: bool
 ) -> tuple[Structure, Structure, float]:
     """Both sides with some vertices and their images told apart, and log10 of the number of choices there were."""
     classes = _Classes(left)
@@ -134,6 +141,8 @@ def _individualised(
         vertices = np.flatnonzero(np.isin(classes.number, attempt))
         images = np.flatnonzero(np.isin(right.colours, classes.colour[attempt]))
         images = images[_matched(left.colours[vertices], right.colours[images], generator)]
+        if counting and not _permute_freely(left, vertices, classes.number[vertices], fresh):
+            continue
         sides = _told_apart(left, right, vertices, images, fresh)
         if sides is not None:
             return *sides, _log10_factorials(classes.count[attempt])
@@ -142,6 +151,16 @@ def _individualised(
         if sides is not None:
             return *sides, math.log10(len(vertices))
     raise AssertionError("the identity is an automorphism, so some image must fit")
+
+
+def _permute_freely(whole: Structure, vertices: Array, classes: Array, fresh: int) -> bool:
+    """Whether every permutation within each class is part of an automorphism: whether one that swaps its first two
+    vertices, and one that moves each to the next, are. A random permutation may be one by chance."""
+    together = vertices[classes.argsort(kind="stable")]
+    parts = np.split(together, np.cumsum(np.unique(classes, return_counts=True)[1])[:-1])
+    swapped = np.concatenate([np.concatenate([part[:2][::-1], part[2:]]) for part in parts])
+    turned = np.concatenate([np.roll(part, -1) for part in parts])
+    return all(_told_apart(whole, whole, together, images, fresh) is not None for images in (swapped, turned))
 
 
 def _told_apart(

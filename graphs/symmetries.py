@@ -82,7 +82,7 @@ def _random_factors(topology: Topology, generator: torch.Generator | None) -> tu
 
 def log10_group_order(topology: Topology) -> float:
     """log10 of the number of automorphisms; classes of interchangeable neurons count with their factorials."""
-    return bond_structure(topology).random_automorphism(torch.Generator().manual_seed(0))[1]
+    return bond_structure(topology).random_automorphism(torch.Generator().manual_seed(0), counting=True)[1]
 
 
 def site_entries(topology: Topology, site: int) -> tuple[Array, Array, Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,7 @@ import graphs
 from graphs import ParameterGraph, Recipe, Symmetry, Topology
 from graphs.interchange import assign, decompose
 from graphs.refinement import structure
+from graphs.symmetries import bond_structure
 
 
 class Attention(nn.Module):
@@ -108,10 +110,10 @@ def test_aligning_keeps_the_function_and_comes_closer(name: str) -> None:
 
 
 def automorphisms(topology: Topology) -> list[Symmetry]:
-    """The whole group, drawn until it is complete."""
+    """The whole group, drawn until it should be complete."""
     order, found = round(10**topology.log10_group_order), {}
     generator = torch.Generator().manual_seed(0)
-    while len(found) < order:
+    for _ in range(12 * order):
         symmetry = topology.random_symmetry(generator)
         found[b"".join(image.tobytes() for image in symmetry.images)] = symmetry
     return list(found.values())
@@ -125,6 +127,9 @@ def test_heads_are_assigned_as_well_as_can_be(query_heads: int, order: int) -> N
     topology = graphs.trace(net, torch.zeros(2, 3, 3))
     group = automorphisms(topology)
     assert len(group) == order
+    whole = bond_structure(topology)
+    counts = [whole.random_automorphism(torch.Generator().manual_seed(s), counting=True)[1] for s in range(6)]
+    assert counts == pytest.approx([math.log10(order)] * 6)
     for seed in range(5):
         a, b = random_graph(net, topology, seed), random_graph(net, topology, seed + 100)
         best = max(float(a.flat() @ b.apply(s).flat()) for s in group)
