@@ -27,12 +27,23 @@ def permute(topology: Topology, images: Sequence[Array], weights: Tensor) -> Non
         assert entry.offset is not None
         own = weights[entry.offset : entry.offset + entry.numel]
         original = own if len(uses) == 1 else own.clone()
+        written: list[list[ParameterBlock]] = []
+        whole = False
         for blocks in uses:
-            _write(blocks, own, entry.offset, _moved(blocks, images, original, entry.offset))
-        for blocks in uses[:-1]:
-            again = _moved(blocks, images, original, entry.offset)
-            agree = all(map(_same_bits, again, _views(blocks, own, entry.offset)))
-            assert agree, f"the uses of {entry.name} move it differently"
+            moved = _moved(blocks, images, original, entry.offset)
+            if whole:
+                assert _agree(moved, blocks, own, entry.offset), f"the uses of {entry.name} move it differently"
+                continue
+            _write(blocks, own, entry.offset, moved)
+            written.append(blocks)
+            whole = len(blocks) == 1 and moved[0].numel() == entry.numel
+        for blocks in written[:-1]:
+            moved = _moved(blocks, images, original, entry.offset)
+            assert _agree(moved, blocks, own, entry.offset), f"the uses of {entry.name} move it differently"
+
+
+def _agree(moved: list[Tensor], blocks: list[ParameterBlock], own: Tensor, first: int) -> bool:
+    return all(map(_same_bits, moved, _views(blocks, own, first)))
 
 
 def uses_of(topology: Topology) -> dict[int, list[list[ParameterBlock]]]:
