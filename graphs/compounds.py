@@ -33,7 +33,8 @@ class Compounds:
 
     Args:
         tensors: parameter number -> tensor.
-        computed: parameters of which something has been computed before any input; their axes stay as they are.
+        copied: parameters of which something was computed before any input.
+        computed: those among them of which it was a sum, or with others; their axes stay as they are.
     """
 
     algebra: Algebra
@@ -41,15 +42,15 @@ class Compounds:
     storages: Storages
     null: int
     tensors: dict[int, Tensor] = field(default_factory=dict)
+    copied: set[int] = field(default_factory=set)
     computed: set[int] = field(default_factory=set)
     _splits: dict[int, _Split] = field(default_factory=dict)
     _pairs: dict[tuple, Column] = field(default_factory=dict)
 
-    def resolve(self, label: Label, module: str) -> Label:
-        """The label in terms of split axes; of an activation, with a place for two columns that vary along one
-        dimension though neither tells the other."""
-        label = self._renamed(label)
-        while label.active and (found := self.algebra.entangled(label)) is not None:
+    def together(self, label: Label, dim: int, module: str) -> Label:
+        """The label of an activation with a place for two columns that vary along ``dim`` though neither tells the
+        other: what reads along it reads them as one."""
+        while label.active and (found := self.algebra.entangled(label, {dim})) is not None:
             others = tuple(c for c in label.columns if all(c is not f for f in found))
             label = replace(label, columns=(*others, self._pair(*found, module)))
         return label
@@ -99,7 +100,7 @@ class Compounds:
         self._splits[number] = split
         self.algebra.classes.epoch += 1  # labels given before name neurons that are no more
         tensor = self.tensors[number]
-        self.storages.write(tensor, self._renamed(self.storages.read(tensor)), self.null)
+        self.storages.write(tensor, self.renamed(self.storages.read(tensor)), self.null)
         return True
 
     def _whole_axis(self, label: Label, column: Column) -> Axis | None:
@@ -110,7 +111,7 @@ class Compounds:
             return None
         return axes[0] if self.algebra.classes.untouched(ids) else None
 
-    def _renamed(self, label: Label) -> Label:
+    def renamed(self, label: Label) -> Label:
         """Labels made before the axes of a parameter were split name the new neurons."""
         split = self._splits.get(next(iter(label.parameters))) if len(label.parameters) == 1 else None
         outer = next((c for c in label.columns if split and ("axis", *split.outer) in c.sources), None)

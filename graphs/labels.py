@@ -143,21 +143,16 @@ class Algebra:
                 return self._meet(kept, replace(new, sources=sources), positions)
         return new
 
-    def entangled(self, label: Label) -> tuple[Column, Column] | None:
-        """Two columns that vary along one dimension though neither tells the other."""
+    def entangled(self, label: Label, dims: set[int] | None = None) -> tuple[Column, Column] | None:
+        """Two columns that vary along one dimension (among ``dims``) though neither tells the other."""
         for i, x in enumerate(label.columns):
             for y in label.columns[i + 1 :]:
-                a, b = unique_rows(x.ids, y.ids) if x.dims & y.dims else (x.ids, x.ids)
-                if x.dims & y.dims and len(a) not in (count_distinct(a), count_distinct(b)):
+                if not x.dims & y.dims & (x.dims if dims is None else dims):
+                    continue
+                a, b = unique_rows(x.ids, y.ids)
+                if len(a) not in (count_distinct(a), count_distinct(b)):
                     return x, y
         return None
-
-    def disentangle(self, label: Label) -> Label:
-        """The label with one column for such two."""
-        while (found := self.entangled(label)) is not None:
-            others = tuple(c for c in label.columns if all(c is not f for f in found))
-            label = replace(label, columns=(*others, self.pair(*found)))
-        return label
 
     def pair(self, x: Column, y: Column) -> Column:
         """One neuron a pair that meets, where neither tells the other: heads that share values (grouped queries)."""

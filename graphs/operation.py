@@ -27,6 +27,7 @@ USE_KINDS = {
     "dot.self": "linear",
     "dot.tensor": "linear",
     "_trilinear.i2": "linear",
+    "_grouped_mm.mat2": "linear",
     "bmm.self": "linear",
     "bmm.mat2": "linear",
     "baddbmm.batch1": "linear",
@@ -109,24 +110,41 @@ class Operation:
 
     def split_axis(self, argument: str, dim: int, groups: int) -> Axis | None:
         """Give every group of a grouped kernel slots of its own along ``dim``, where nothing has met them yet: slot j
-        is then another neuron in every group of dimension 0. Returns the axis where that is its only slot."""
+        is then another neuron in every group of dimension 0. Returns the axis where that is its only slot.
+
+        Slots j of which something was computed (a norm) stay together: they may only move as one."""
         tensor, label = self.arguments[argument], self.label(argument)
-        if len(label.parameters) != 1:
+        owners = [p for p in label.parameters if self.compounds.tensors[p].shape == tensor.shape]
+        if label.active or len(owners) != 1:
             return None
         outputs, slots = tensor.shape[0], tensor.shape[dim]
-        axis = next((s[1:] for c in label.columns if c.dims == {dim} for s in c.sources), None)
+        axis = next((s[1:] for c in label.columns if c.dims == {dim} for s in c.sources if s[1] == owners[0]), None)
         if slots == 1:
-            axis = (*label.parameters, dim)
+            axis = (owners[0], dim)
             if axis in self.recording.axis_ids:
                 return axis
         if axis is None or (slots > 1 and not self.algebra.classes.untouched(self.recording.axis_ids[axis])):
             return None
         ids = self.algebra.classes.new(groups * slots, axis).view(groups, 1, slots)
         ids = ids.expand(groups, outputs // groups, slots).reshape(outputs, slots, *[1] * (tensor.dim() - 2))
+        if slots > 1 and owners[0] in self.compounds.copied:
+            self.algebra.classes.relate(ids, self.recording.axis_ids[axis], [])
         self.recording.axis_ids[axis] = ids
-        kept = tuple(c for c in label.columns if slots == 1 or c.dims != {dim})
-        self.write(tensor, replace(label, columns=(Column(ids, frozenset([("axis", *axis)])), *kept)))
+        for known in {id(t): t for t in (tensor, self.compounds.tensors[owners[0]])}.values():
+            before = self.read(known)
+            kept = tuple(c for c in before.columns if slots == 1 or c.dims != {dim})
+            self.write(known, replace(before, columns=(Column(ids, frozenset([("axis", *axis)])), *kept)))
         return axis if slots == 1 else None
+
+    def activate(self, argument: str) -> None:
+        """Take an operand that was computed from parameters alone (learned queries) as an activation, with places."""
+        tensor, label = self.arguments[argument], self.label(argument)
+        value = replace(
+            self, name="", arguments={"self": tensor}, outputs=[tensor], algebra=Algebra(self.algebra.classes)
+        )
+        placed = replace(value.place_output(replace(label, active=True)), parameters=frozenset())
+        read = self.read
+        self.read = lambda t: placed if t is tensor else read(t)
 
     def pin(self, label: Label) -> None:
         """Fix the neurons of a label for want of a rule, and count them."""
@@ -141,9 +159,8 @@ class Operation:
         """Give the output its places, link them to those it was computed from, and note the parameters used."""
         if not label.active:
             self._place_latent()
-            self.compounds.computed |= label.parameters if self.name not in MOVEMENT else frozenset()
+            self._note_computed(label)
             return label
-        label = self.algebra.disentangle(label)
         labels = {name: self.read(tensor) for name, tensor in self.tensors().items()}
         weights = {name: label for name, label in labels.items() if label.parameters}
         columns = tuple(self._place_column(c) for c in label.columns)
@@ -153,6 +170,13 @@ class Operation:
         for name, weight in weights.items():
             self._note_use(name, weight, columns, unit)
         return placed
+
+    def _note_computed(self, label: Label) -> None:
+        """What was computed from parameters before any input names their neurons as they were then."""
+        known = [a for a in self.recording.axis_ids if a[0] in label.parameters]
+        self.compounds.copied |= label.parameters
+        if len(label.parameters) > 1 or (self.name not in MOVEMENT and not label.axes >= set(known)):
+            self.compounds.computed |= label.parameters
 
     def _place_latent(self) -> None:
         """An axis contracted before the input arrives (a low-rank product, an initial state) may become a place."""
@@ -283,6 +307,6 @@ MOVEMENT = frozenset(
     "clone _to_copy contiguous _unsafe_view cat stack repeat roll flip lift_fresh constant_pad_nd index "
     "index_select copy repeat_interleave _reshape_copy expand_copy".split()
 )
-SILENT = frozenset("addmm mm bmm baddbmm mv dot convolution embedding dropout native_dropout".split())
+SILENT = frozenset("addmm mm bmm _grouped_mm baddbmm mv dot convolution embedding dropout native_dropout".split())
 # The scalar arguments that belong to what an operation does.
 CONSTANTS = ("other", "exponent", "negative_slope", "min", "max")

@@ -182,7 +182,7 @@ class Recorder(TorchDispatchMode):
             known = merged.get(key)
             merged[key] = Column(ids, column.sources | known.sources if known else column.sources)
         columns = tuple(c for c in merged.values() if c.dims or label.parameters)
-        resolved = self.compounds.resolve(replace(label, columns=columns), self.where.path)
+        resolved = self.compounds.renamed(replace(label, columns=columns))
         if label.parameters:
             self.read_ids.extend(c.ids for c in resolved.columns)
         return resolved

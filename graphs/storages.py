@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from graphs.distinct import joint
@@ -51,7 +52,10 @@ class Storages:
             self._seen[key] = StorageWeakRef(tensor.untyped_storage())
 
     def tracked(self, tensor: Tensor) -> bool:
-        return tensor.layout == torch.strided and _key(tensor) in self._bases
+        """Whether something is known of it; of tensors inside vmap nothing is."""
+        return (
+            tensor.layout == torch.strided and not is_functorch_wrapped_tensor(tensor) and _key(tensor) in self._bases
+        )
 
     def written(self, tensor: Tensor) -> Label:
         """The label of the whole tensor that wrote this storage."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from graphs.copying import copied
+from graphs.grouped import GroupedInDouble
 
 WIDER = {
     torch.float16: torch.float64,
@@ -62,7 +63,7 @@ def in_double() -> Iterator[None]:
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        with _Wide():
+        with _Wide(), GroupedInDouble():
             yield
     finally:
         torch.set_default_dtype(before)

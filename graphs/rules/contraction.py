@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from graphs.classes import Axis
 from graphs.labels import Label, align
 from graphs.operation import Operation
 from graphs.rules import rule
+from graphs.rules.mixing import collapse, mix
 
 
 def _reading(label: Label, dim: int) -> frozenset[Axis]:
@@ -20,9 +23,10 @@ def matmul(op: Operation, left: str, right: str) -> Label:
     if op.label(left).active or op.label(right).active:
         op.compounds.untie(op.label(left))
         op.compounds.untie(op.label(right))
-    a, b = op.label(left), op.label(right)
     rank = max(op[left].dim(), op[right].dim())
-    a, b = align(a, rank), align(b, rank)
+    a, b = align(op.label(left), rank), align(op.label(right), rank)
+    a = op.compounds.together(a, rank - 1, op.module)
+    b = op.compounds.together(b, rank - 2, op.module)
     for name, label, dim in ((left, a, rank - 1), (right, b, rank - 2)):
         if label.parameters:
             op.weigh(name, _reading(label, dim))
@@ -44,8 +48,26 @@ def split_batch(op: Operation, argument: str, inner: int, other: Label) -> None:
         op.compounds.split(label, at[0], rest)
 
 
+def activate(op: Operation, names: tuple[str, ...]) -> None:
+    """A layer on a learned vector, or on what such a layer computed, is a layer like any other."""
+    x = op.label(names[0])
+    if (
+        x.parameters
+        and not any(op.label(n).active for n in names)
+        and (op.name != "mm" or _tokens(op, x, op[names[0]]))
+    ):
+        op.activate(names[0])
+
+
+def _tokens(op: Operation, x: Label, value: Tensor) -> bool:
+    """Whether this is a vector, or vectors repeated for every sample, rather than one factor of a weight."""
+    whole = [op.compounds.tensors[p] for p in x.parameters]
+    return not any(0 in c.dims for c in x.columns) or all(t.dim() > 2 or t.numel() < value.numel() for t in whole)
+
+
 @rule("mm")
 def mm(op: Operation) -> Label:
+    activate(op, ("self", "mat2"))
     return matmul(op, "self", "mat2")
 
 
@@ -56,12 +78,27 @@ def bmm(op: Operation) -> Label:
 
 @rule("addmm", "_sparse_addmm")
 def addmm(op: Operation) -> Label:
+    activate(op, ("mat1", "mat2", "self"))
     return op.join([matmul(op, "mat1", "mat2"), op.label("self")])
 
 
 @rule("baddbmm")
 def baddbmm(op: Operation) -> Label:
     return op.join([matmul(op, "batch1", "batch2"), op.label("self")])
+
+
+@rule("_grouped_mm")
+def grouped_mm(op: Operation) -> Label | None:
+    """``[tokens, k] @ [experts, k, n]``, where each token goes to the expert that its position tells."""
+    x, weight = op["self"], op["mat2"]
+    if x.dim() != 2 or weight.dim() != 3:
+        return None
+    a = mix(op, op.label("self"), [0], x.shape)
+    b = collapse(op, op.label("mat2"), weight.shape, [0])
+    if b.parameters:
+        op.weigh("mat2", _reading(b, 1))
+    pairs = [a.map(lambda v: v.unsqueeze(-1)), b]
+    return op.reduce(op.join(pairs, 3), [1], keepdim=False)
 
 
 @rule("mv")

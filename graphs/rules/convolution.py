@@ -38,6 +38,7 @@ def convolution(op: Operation) -> Label:
 def _channels(op: Operation, groups: int, inputs: int) -> Label:
     """The input as [batch, group, 1, channel of the group]."""
     x = collapse(op, op.label("input"), op["input"].shape, range(2, op["input"].dim()))
+    x = op.compounds.together(x, 1, op.module)
 
     def view(v: Tensor) -> Tensor:
         flat = v.reshape(v.shape[:2])

@@ -42,7 +42,8 @@ def _first(op: Operation) -> str:
 def _mixes(op: Operation, dims: Iterable[int]) -> list[Label]:
     """Outputs of the rank of the input."""
     x = op.label(_first(op))
-    return [mix(op, x, dims, tensor.shape) for tensor in op.outputs]
+    labels = {shape: mix(op, x, dims, shape) for shape in {tensor.shape for tensor in op.outputs}}
+    return [labels[tensor.shape] for tensor in op.outputs]
 
 
 def _along(op: Operation) -> list[int]:
