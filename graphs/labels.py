@@ -196,10 +196,9 @@ class Algebra:
     def fold(self, label: Label, dims: set[int]) -> Label:
         """The label after a function over ``dims`` that heeds the order along them: like :meth:`reduce`, but neurons of
         one slice keep their order in it."""
-        columns: list[Column] = []
-        for column in label.columns:
-            left = self._fold_column(column, dims) if column.dims & dims else column
-            left = self._meet(columns, left, label.positions)
+        columns = [c for c in label.columns if not c.dims & dims]
+        for column in (c for c in label.columns if c.dims & dims):
+            left = self._meet(columns, self._fold_column(column, dims), label.positions)
             columns += [] if left is None else [left]
         return replace(label, columns=tuple(columns))
 

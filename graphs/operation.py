@@ -130,10 +130,12 @@ class Operation:
         if slots > 1 and owners[0] in self.compounds.copied:
             self.algebra.classes.relate(ids, self.recording.axis_ids[axis], [])
         self.recording.axis_ids[axis] = ids
-        for known in {id(t): t for t in (tensor, self.compounds.tensors[owners[0]])}.values():
+        whole = self.compounds.tensors[owners[0]]
+        for known in [tensor] if self.compounds.storages.same(tensor, whole) else [tensor, whole]:
             before = self.read(known)
+            own = Column(ids, frozenset([("axis", *axis)]))
             kept = tuple(c for c in before.columns if slots == 1 or c.dims != {dim})
-            self.write(known, replace(before, columns=(Column(ids, frozenset([("axis", *axis)])), *kept)))
+            self.write(known, replace(before, columns=(own, *kept) if slots == 1 else (*kept, own)))
         return axis if slots == 1 else None
 
     def activate(self, argument: str) -> None:

@@ -25,9 +25,12 @@ def convolution(op: Operation) -> Label:
     x = _channels(op, groups, inputs)
     w = _kernel(op, groups, (first, second), alone)
     product = op.join([x, align(w, 4)], 4)
-    if alone is not None and not transposed:
-        op.algebra.contracted += [_reading(c, alone) for c in x.columns]
+    if groups > 1 and inputs == 1:
+        read = frozenset(("axis", *a) for a in op.edges.get("weight", ()))
+        op.algebra.contracted += [Column(c.ids, c.sources | read) for c in x.columns]
     product = op.reduce(product, [3], keepdim=False)  # [batch, group, output channel of the group]
+    written = replace(w, positions=(), columns=tuple(c for c in w.columns if 2 not in c.dims))
+    product = op.join([product, written.map(lambda v: v.reshape(v.shape[:2]) if v.shape[2] == 1 else v)], 3)
     out = product.map(lambda v: _flatten_groups(v, groups, outputs, rank))
     out = replace(out, positions=(*out.positions, *grid(op.out.shape, {0, *range(2, rank)})))
     if op.has("bias"):
@@ -76,10 +79,6 @@ def _read_axes(columns: tuple[Column, ...], transposed: bool, sides: tuple[int, 
         return frozenset(s[1:] for c in reading for s in c.sources if s[0] == "axis" and s[2] != 1)
     reading = [c for c in columns if 1 in c.dims]
     return frozenset(s[1:] for c in reading for s in c.sources if s[0] == "axis" and s[2] != 0)
-
-
-def _reading(column: Column, axis: Axis) -> Column:
-    return Column(column.ids, column.sources | {("axis", *axis)})
 
 
 def _flatten_groups(v: Tensor, groups: int, per_group: int, rank: int) -> Tensor:
