@@ -25,8 +25,8 @@ def convolution(op: Operation) -> Label:
     x = _channels(op, groups, inputs)
     w = _kernel(op, groups, (first, second), alone)
     product = op.join([x, align(w, 4)], 4)
-    if groups > 1 and inputs == 1:
-        read = frozenset(("axis", *a) for a in op.edges.get("weight", ()))
+    read = frozenset(("axis", *a) for a in op.edges.get("weight", ()))
+    if groups > 1 and inputs == 1 and read:
         op.algebra.contracted += [Column(c.ids, c.sources | read) for c in x.columns]
     product = op.reduce(product, [3], keepdim=False)  # [batch, group, output channel of the group]
     written = replace(w, positions=(), columns=tuple(c for c in w.columns if 2 not in c.dims))
