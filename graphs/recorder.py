@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -226,6 +227,8 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         tensors = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, Tensor)]
         self.writes.before(func, _bind(func, args, kwargs))
+        if func._schema.is_mutable:
+            self._activate_overwritten(func, _bind(func, args, kwargs), tensors)
         before = self._labels_before(func, tensors)
         self.running = func.overloadpacket.__name__
         result = self.shadows.run(func, args, kwargs)
@@ -264,19 +267,40 @@ class Recorder(TorchDispatchMode):
             return False
         return all(any(self.storages.same(o, i) for i in inputs if i.layout == torch.strided) for o in outputs)
 
-    def _record(self, func: Any, name: str, args: tuple, kwargs: dict, outputs: list[Tensor], before: dict) -> None:
-        name = name if name.startswith("__") else name.rstrip("_")
-        op = Operation(
+    def _operation(
+        self, name: str, arguments: dict[str, Any], outputs: list[Tensor], read: Callable[[Tensor], Label]
+    ) -> Operation:
+        return Operation(
             name=name,
-            arguments=tree_map_only(Tensor, self.shadows.value, _bind(func, args, kwargs)),
+            arguments=arguments,
             outputs=outputs,
             algebra=Algebra(self.classes),
             recording=self.recording,
             module=self.where.path,
-            read=lambda t: before.get(id(t)) or self.label(t),
+            read=read,
             write=lambda t, label: self.storages.write(t, label, self.null),
             compounds=self.compounds,
         )
+
+    def _activate_overwritten(self, func: Any, bound: dict[str, Any], tensors: list[Tensor]) -> None:
+        """What was computed from parameters alone, and is written over in part by activations, is an activation: its
+        other parts would forget their parameters."""
+        for argument in func._schema.arguments:
+            target = bound.get(argument.name)
+            if argument.alias_info is None or not argument.alias_info.is_write or not isinstance(target, Tensor):
+                continue
+            if not self.storages.tracked(target) or not any(self.label(t).active for t in tensors if t is not target):
+                continue
+            whole = self.storages.whole(target)
+            if whole is not None and self.label(whole).parameters and whole.numel() > target.numel():
+                op = self._operation("", {"self": whole}, [whole], self.label)
+                placed = op.place_output(replace(self.label(whole), active=True))
+                self.storages.write(whole, replace(placed, parameters=frozenset()), self.null)
+
+    def _record(self, func: Any, name: str, args: tuple, kwargs: dict, outputs: list[Tensor], before: dict) -> None:
+        name = name if name.startswith("__") else name.rstrip("_")
+        arguments = tree_map_only(Tensor, self.shadows.value, _bind(func, args, kwargs))
+        op = self._operation(name, arguments, outputs, lambda t: before.get(id(t)) or self.label(t))
         labels = self._apply_rule(func, op)
         if labels is None:
             labels = self._pin(op)

@@ -61,6 +61,13 @@ class Storages:
         """The label of the whole tensor that wrote this storage."""
         return self._bases[_key(tensor)].label
 
+    def whole(self, tensor: Tensor) -> Tensor | None:
+        """The tensor that wrote the storage of a view; None where its elements are of another size."""
+        base = self._bases[_key(tensor)]
+        if base.item_size != tensor.element_size():
+            return None
+        return tensor.as_strided(base.shape, base.stride, base.offset)
+
     def same(self, a: Tensor, b: Tensor) -> bool:
         return _key(a) == _key(b)
 

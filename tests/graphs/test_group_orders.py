@@ -143,3 +143,10 @@ def test_mixer() -> None:
         o=nn.Linear(8, 2),
     )
     assert_group(net, IMAGE, 8, 6, 12, 6, 12)
+
+
+@pytest.mark.parametrize("kind", [nn.GRUCell, nn.RNNCell])
+def test_a_cell_writes_over_what_its_weights_alone_gave(kind: type) -> None:
+    """From a state of zeros: the hidden units, and the columns that only zeros meet."""
+    net = Net(lambda n, x: n.o(n.r(x, x.new_zeros(2, 5))), r=kind(4, 5), o=nn.Linear(5, 2))
+    assert_group(net, (torch.randn(2, 4),), 5, 5)
