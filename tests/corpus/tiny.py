@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-WIDTH, HEADS, HEAD, LAYERS, INNER, VOCABULARY, IMAGE, PATCH, POSITIONS = 32, 4, 8, 2, 48, 128, 32, 8, 64
+WIDTH, HEADS, HEAD, LAYERS, INNER, VOCABULARY, IMAGE, PATCH, POSITIONS = 64, 4, 16, 2, 256, 48, 32, 4, 24
 OWN_TOKENS = 10  # ids below are left as they are (padding, begin, end)
 
 Rule = Callable[[int, Any], int]
