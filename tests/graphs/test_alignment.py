@@ -110,12 +110,14 @@ def test_aligning_keeps_the_function_and_comes_closer(name: str) -> None:
 
 
 def automorphisms(topology: Topology) -> list[Symmetry]:
-    """The whole group, drawn until it should be complete."""
+    """The whole group, drawn until it is, or at least should be, complete."""
     order, found = round(10**topology.log10_group_order), {}
     generator = torch.Generator().manual_seed(0)
     for _ in range(12 * order):
         symmetry = topology.random_symmetry(generator)
         found[b"".join(image.tobytes() for image in symmetry.images)] = symmetry
+        if len(found) == order:
+            break
     return list(found.values())
 
 
@@ -130,7 +132,7 @@ def test_heads_are_assigned_as_well_as_can_be(query_heads: int, order: int) -> N
     whole = bond_structure(topology)
     counts = [whole.random_automorphism(torch.Generator().manual_seed(s), counting=True)[1] for s in range(6)]
     assert counts == pytest.approx([math.log10(order)] * 6)
-    for seed in range(5):
+    for seed in range(2):
         a, b = random_graph(net, topology, seed), random_graph(net, topology, seed + 100)
         best = max(float(a.flat() @ b.apply(s).flat()) for s in group)
         found = float(a.flat() @ b.apply(graphs.align(a, b)).flat())
