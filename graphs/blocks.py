@@ -82,6 +82,10 @@ class Locator:
         if target is None:
             for axis in use.slots:
                 self._require_pinned(self.axis_ids[axis], axis)
+        if not all(len(self._slots(use, d, n)) for d, n in enumerate(entry.shape)):
+            for axis in use.slots:  # its neurons have since become others
+                self._require_pinned(self.axis_ids[axis], axis)
+            return []
         dims, flat = self._dimensions(use, entry, source, target)
         split = [pieces(d.table()) for d in dims]
         if np.prod([len(s) for s in split]) > MAX_PIECES:
