@@ -1,7 +1,8 @@
 """Every model type of transformers, in a tiny configuration with its usual head.
 
-The network returns its answer: the logits (with the boxes of a detector) where it has them, else all that it returns.
-Hidden states that come along with them for convenience would fix every neuron that they show.
+The network returns its answer: the logits (with the boxes of a detector) where it has them. Hidden states that come
+along with them for convenience would fix every neuron that they show. What has no head, a part of other networks, is
+read by a linear layer, as it is in those.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -32,24 +34,50 @@ TASKS = (
 ).split()
 ANSWERS = ("logits", "logits_per_image", "prediction_logits")
 ASIDE = ("past_key_values", "hidden_states", "attentions", "encoder_last_hidden_state", "cache_params")
+HEADLESS = ("last_hidden_state", "pooler_output")
 LARGEST = 20_000_000
 
 
 class Answer(nn.Module):
-    """A model called by keyword, of which only the answer is returned."""
+    """A model called by keyword, of which the answer is returned: its own, or what layers of two neurons read.
 
-    def __init__(self, model: nn.Module, keys: tuple[str, ...]) -> None:
+    Args:
+        readers: names of outputs without a head, and their numbers of channels.
+    """
+
+    def __init__(self, model: nn.Module, keys: tuple[str, ...], readers: Mapping[str, int]) -> None:
         super().__init__()
         self.model, self.keys = model, keys
+        self.readers = nn.ModuleDict({name: nn.Linear(channels, 2) for name, channels in readers.items()})
 
     def forward(self, *values: Tensor) -> Any:
-        out = self.model(**dict(zip(self.keys, values, strict=True)))
+        out = self.run(*values)
+        if self.readers:
+            return tuple(reader(_channels_last(out[name])) for name, reader in self.readers.items())
         if not hasattr(out, "items"):
             return out
         answer = next((out[key] for key in ANSWERS if isinstance(out.get(key), Tensor)), None)
         if answer is None:
             return tuple(value for key, value in out.items() if key not in ASIDE)
         return (answer, out["pred_boxes"]) if isinstance(out.get("pred_boxes"), Tensor) else answer
+
+    def run(self, *values: Tensor) -> Any:
+        return self.model(**dict(zip(self.keys, values, strict=True)))
+
+
+def _channels_last(h: Tensor) -> Tensor:
+    """Of feature maps the second dimension, of sequences the last holds the channels."""
+    return h.movedim(1, -1) if h.dim() == 4 else h
+
+
+def readers(model: nn.Module, keys: tuple[str, ...], values: tuple) -> dict[str, int]:
+    """The outputs of a model without a head that layers are to read, with their channels."""
+    with torch.no_grad():
+        out = Answer(model, keys, {}).run(*values)
+    if not hasattr(out, "items") or any(isinstance(out.get(key), Tensor) for key in ANSWERS):
+        return {}
+    found = {name: out.get(name) for name in HEADLESS}
+    return {name: _channels_last(h).shape[-1] for name, h in found.items() if isinstance(h, Tensor) and h.dim() > 1}
 
 
 def warm() -> None:
@@ -83,14 +111,16 @@ def build(kind: str) -> Case:
     if size > LARGEST:
         raise ValueError(f"{size:,} parameters in the small configuration, expected at most {LARGEST:,}")
 
-    def make(keys: tuple[str, ...]) -> nn.Module:
+    def make(keys: tuple[str, ...], read: Mapping[str, int]) -> nn.Module:
         torch.manual_seed(0)
-        return Answer(model_type(copy.deepcopy(kept)), keys)
+        return Answer(model_type(copy.deepcopy(kept)), keys, read)
 
     failure = None
     for specs in candidates(kind, model, config):
-        case = Case(partial(make, tuple(specs)), inputs(*specs.values()))
+        keys, draw = tuple(specs), inputs(*specs.values())
         try:
+            read = readers(model, keys, draw(torch.Generator().manual_seed(0)))
+            case = Case(partial(make, keys, read), draw)
             case.run()
             return case
         except Exception as error:  # noqa: BLE001
