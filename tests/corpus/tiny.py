@@ -13,6 +13,7 @@ from typing import Any
 
 WIDTH, HEADS, HEAD, LAYERS, INNER, VOCABULARY, IMAGE, PATCH, POSITIONS = 64, 4, 16, 2, 256, 48, 32, 4, 24
 OWN_TOKENS = 10  # ids below are left as they are (padding, begin, end)
+ORDINARY = VOCABULARY - 20  # ids from here on are left to special tokens
 
 Rule = Callable[[int, Any], int]
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from corpus import transformers_special as special
 from corpus.case import Spec, whole
-from corpus.tiny import IMAGE, OWN_TOKENS, VOCABULARY
+from corpus.tiny import IMAGE, ORDINARY, OWN_TOKENS
 from torch import Tensor, nn
 
 TOKENS, FRAMES, GRID = 7, 64, 4
@@ -127,7 +127,7 @@ def _shapes(config: Any) -> dict[str, list[Spec]]:
 
 def words(*shape: int) -> Spec:
     """Ordinary tokens: below the special ones at the end of the vocabulary, above those at its beginning."""
-    return whole(VOCABULARY - 40, *shape, low=OWN_TOKENS)
+    return whole(ORDINARY, *shape, low=OWN_TOKENS)
 
 
 def _size(config: Any, *names: str, default: int) -> int:
@@ -209,5 +209,5 @@ def _single(spec: Spec) -> Spec:
 
 
 def _text(places: Tensor, generator: torch.Generator) -> Tensor:
-    ordinary = torch.randint(OWN_TOKENS, VOCABULARY - 40, places.shape, generator=generator)
+    ordinary = torch.randint(OWN_TOKENS, ORDINARY, places.shape, generator=generator)
     return torch.where(places > 0, places, ordinary)[None]
