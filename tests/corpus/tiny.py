@@ -127,7 +127,7 @@ RULES: list[tuple[re.Pattern, Rule]] = [
     (re.compile(pattern), rule)
     for pattern, rule in [
         (
-            r"hc_mult|conv|kernel|stride|dilation|padding|downsampl|upsampl|scale_factor|ratio|expan|spatial_merge|"
+            r"hc_mult|inner_group|conv|kernel|stride|dilation|padding|downsampl|upsampl|scale_factor|ratio|expan|spatial_merge|"
             r"temporal|merge_size|squeeze|_rates?$|n_points|^num_channels|^in_channels|^in_chans|num_labels|bucket|"
             r"_cost|coef|reduction|loss|divisor|ignore|chunk_size_feed|codebook_dim",
             as_it_is,
