@@ -107,7 +107,7 @@ MODELS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "metaformer": ("MetaFormer", 64, {"depths": FOUR, "dims": (16, 32, 32, 64)}),
     "mlp_mixer": ("MlpMixer", 64, {"img_size": 64, "num_blocks": 2, "embed_dim": 32}),
     "mobilenetv3": ("mobilenetv3_small_050", 64, {}),
-    "mobilenetv5": ("mobilenetv5_base", 64, {}),
+    "mobilenetv5": ("mobilenetv5_base", 64, {"channel_multiplier": 0.125}),
     "mobilevit": ("mobilevit_xxs", 64, {}),
     "mvitv2": ("MultiScaleVit", 64, {"cfg": {"depths": FOUR, "embed_dim": 16, "num_heads": 2}, "img_size": (64, 64)}),
     "naflexvit": ("naflexvit_base_patch16_parfac_gap", 64, {"embed_dim": 32, "depth": 2, "num_heads": 4}),
