@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from nets import Net, table
 from torch import Tensor, nn
 
 import graphs
@@ -21,23 +22,6 @@ from graphs.refinement import Structure, structure
 from graphs.rules import load
 
 RULES = load()
-
-
-class Net(nn.Module):
-    """A forward function over named parts."""
-
-    def __init__(self, forward: Callable, **parts: nn.Module | nn.Parameter) -> None:
-        super().__init__()
-        self.function = forward
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.function(self, *inputs)
-
-
-def table(*shape: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(*shape, generator=torch.Generator().manual_seed(0)))
 
 
 # ---- networks
