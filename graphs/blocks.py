@@ -140,7 +140,7 @@ class Locator:
                     flat = True
                     _add(dims, taps, "tap")
         kernel = 2 if use.kind == "conv" else len(shape)
-        return [dim for dim, n in zip(dims[:kernel], shape, strict=False) if n > 1], flat
+        return dims[:kernel], flat
 
     def _ends(self, use: Use, axis: Axis, source: int | None, target: int | None) -> list[tuple[str, int | None]]:
         """Where an axis stands: read at the source, written at the target, or both (a depthwise kernel)."""

@@ -95,6 +95,12 @@ def class_token(net: Net, x: Tensor) -> Tensor:
     return net.b(torch.cat([h, torch.sin(h)], -1))
 
 
+def learned_tokens(net: Net, x: Tensor) -> Tensor:
+    """Learned tokens stand after those of the input: their first slot is not the first entry of the site."""
+    h = torch.cat([net.a(x), net.t.expand(len(x), -1, -1)], 1)
+    return net.b(torch.tanh(h[:, 5:].mT)).mean(1)
+
+
 def raw_reshape(net: Net, x: Tensor) -> Tensor:
     """A reshape that mixes neurons and positions."""
     return net.b(F.relu(net.a(x)).reshape(2, 6, 5).mT)
@@ -177,6 +183,7 @@ CASES: dict[str, tuple[nn.Module, tuple]] = {
     "chosen neurons": (Net(chosen_neurons, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
     "leaves torch": (Net(leaves_torch, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
     "class token": (Net(class_token, a=nn.Linear(4, 6), c=table(1, 1, 6), b=nn.Linear(12, 2)), X54),
+    "learned tokens": (Net(learned_tokens, a=nn.Linear(4, 6), t=table(1, 4, 6), b=nn.Linear(4, 2)), X54),
     "raw reshape": (Net(raw_reshape, a=nn.Linear(4, 6), b=nn.Linear(6, 2)), X54),
     "stacked layers": (Net(stacked_layers, i=nn.Linear(4, 6), w=table(2, 6, 6), o=nn.Linear(6, 2)), X4),
     "group scale": (Net(group_scale, a=nn.Linear(4, 6), s=table(2), b=nn.Linear(6, 2)), X4),
