@@ -20,8 +20,9 @@ def _split_along(op: Operation, weight: Label, dims: int) -> None:
         return
     outer, inner = sorted((align(weight, op.out.dim())).columns, key=lambda c: sorted(c.dims))
     others = [align(op.read(t), op.out.dim()) for t in op.tensors().values()]
-    met = [c for label in others if label.active for c in label.columns]
-    if any(c.dims >= outer.dims | inner.dims and outer.dims and inner.dims for c in met):
+    both = outer.dims | inner.dims
+    met = [c for label in others if label.active for c in label.columns if c.dims & both]
+    if met and outer.dims and inner.dims and all(c.dims >= both for c in met):
         op.compounds.split(weight, outer, [inner], together=False)
 
 
