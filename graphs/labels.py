@@ -143,6 +143,19 @@ class Algebra:
                 return self._meet(kept, replace(new, sources=sources), positions)
         return new
 
+    def mark_selection(self, label: Label) -> None:
+        """Where elements were selected along several axes at once (a diagonal), every symmetry keeps the pairs of
+        neurons that are left."""
+        for i, x in enumerate(label.columns):
+            for y in label.columns[i + 1 :]:
+                if not x.dims & y.dims or self._every_pair(x.ids, y.ids):
+                    continue
+                self.classes.relate(x.ids, y.ids, [p for p in label.positions if support(p) & (x.dims | y.dims)])
+
+    @staticmethod
+    def _every_pair(a: Tensor, b: Tensor) -> bool:
+        return len(unique_rows(a, b)[0]) == count_distinct(a) * count_distinct(b)
+
     def entangled(self, label: Label, dims: set[int] | None = None) -> tuple[Column, Column] | None:
         """Two columns that vary along one dimension (among ``dims``) though neither tells the other."""
         for i, x in enumerate(label.columns):

@@ -175,6 +175,8 @@ class Recorder(TorchDispatchMode):
     def _resolve(self, tensor: Tensor, label: Label) -> Label:
         for before, after in zip(self.storages.written(tensor).columns, label.columns, strict=False):
             self.classes.mark_part(before.ids, after.ids)
+        if label is not self.storages.written(tensor):
+            Algebra(self.classes).mark_selection(label)
         merged: dict[tuple, Column] = {}
         for column in label.columns:
             ids = narrow(self.classes.roots(column.ids))

@@ -163,6 +163,7 @@ def _replay(op: Operation, argument: str, move: Callable[[Tensor], Tensor]) -> L
     source = op[argument]
     label = op.label(argument)
     moved = label.map(lambda v: narrow(move(v.expand(source.shape).contiguous())))
+    op.algebra.mark_selection(moved)
     for before, after in zip(label.columns, moved.columns, strict=True):
         op.algebra.classes.mark_part(before.ids, after.ids)
         unread = before.ids[~torch.isin(before.ids, after.ids)]

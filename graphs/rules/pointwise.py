@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from graphs.labels import Label, align
 from graphs.operation import Operation
 from graphs.rules import rule
@@ -41,7 +43,7 @@ def copy(op: Operation) -> Label:
 
 @rule("fill", "zero")
 def fill(op: Operation) -> Label:
-    return Label()
+    return op.join([op.label("value")]) if isinstance(op.arguments.get("value"), Tensor) else Label()
 
 
 @rule("glu")

@@ -168,8 +168,23 @@ def residual_attention(net: Net, x: Tensor) -> Tensor:
 
 
 X4, X54, IMAGE = (torch.randn(3, 4),), (torch.randn(2, 5, 4),), (torch.randn(2, 3, 8, 8),)
+
+
+def diagonal_of_two(net: Net, x: Tensor) -> Tensor:
+    """A diagonal pairs neurons of two layers that have met nowhere else."""
+    return net.b((net.a(x).mT @ net.c(x)).diagonal(dim1=1, dim2=2))
+
+
+def filled_index(net: Net, x: Tensor) -> Tensor:
+    """What a tensor was filled with decides which neuron is read."""
+    index = torch.zeros(2, dtype=torch.long).fill_(net.a(x).sum(0).argmax())
+    return net.b(net.c(x).tanh()) + net.c(x).index_select(1, index)
+
+
 CASES: dict[str, tuple[nn.Module, tuple]] = {
     "rotate half": (Net(rotate_half, q=nn.Linear(4, 8), k=nn.Linear(4, 8), v=nn.Linear(4, 8), o=nn.Linear(8, 2)), X54),
+    "diagonal of two": (Net(diagonal_of_two, a=nn.Linear(4, 5), c=nn.Linear(4, 5), b=nn.Linear(5, 2)), X54),
+    "filled index": (Net(filled_index, a=nn.Linear(4, 6), c=nn.Linear(4, 6), b=nn.Linear(6, 2)), X4),
     "chunks": (Net(chunks, w=nn.Linear(4, 16), d=nn.Linear(8, 3)), X54),
     "constant by position": (Net(constant_by_position, a=nn.Linear(4, 4), b=nn.Linear(4, 2)), X4),
     "heads in batch": (Net(heads_in_batch, a=nn.Conv2d(3, 6, 1), b=nn.Conv2d(6, 2, 1), c=nn.Conv2d(3, 3, 1)), IMAGE),
