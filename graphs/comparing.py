@@ -10,6 +10,9 @@ from torch import Tensor
 
 from graphs.trees import tensors_in
 
+# Values that many times the median of a tensor are no measure of the others.
+EXTRAORDINARY = 1e4
+
 
 def difference(before: Any, after: Any) -> float:
     """Largest relative difference of the floating outputs; ValueError where there is none to compare.
@@ -30,10 +33,13 @@ def floating(outputs: Any) -> list[Tensor]:
 
 
 def _relative(a: Tensor, b: Tensor) -> float:
-    """Largest difference relative to the largest value; infinite where one is not finite and the other differs."""
+    """Largest difference relative to the largest ordinary value, or to the element itself where that is larger: masked
+    logits of -1e9 hide nothing. Infinite where one is not finite and the other differs."""
     known = torch.isfinite(a) & torch.isfinite(b)
     if not bool(torch.equal(a[~known].nan_to_num(), b[~known].nan_to_num())):
         return math.inf
     if not bool(known.any()):
         raise ValueError("every output is NaN or infinite, so nothing can be certified; use inputs in the usual range")
-    return float((a - b)[known].abs().max() / a[known].abs().max().clamp(min=1e-30))
+    size, difference = a[known].abs(), (a - b)[known].abs()
+    ordinary = size[size <= EXTRAORDINARY * size[size > 0].median()] if bool(size.any()) else size
+    return float((difference / size.clamp(min=max(float(ordinary.max()), 1e-30))).max())

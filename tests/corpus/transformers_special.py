@@ -31,6 +31,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "mamba2": {"num_heads": 2 * WIDTH // HEAD, "head_dim": HEAD, "n_groups": 2},
     "ministral": HEAD_DIM,
     "nemotron": {"num_key_value_heads": HEADS // 2},
+    "openai_privacy_filter": {"num_experts_per_tok": 4},  # every expert is on the path that is traced
     "paddleocr_vl_text": {"rope_parameters": MULTIMODAL_ROPE},
     "qwen2_5_omni_text": {"rope_parameters": MULTIMODAL_ROPE},
     "qwen2_5_vl": {"vision_config": {"window_size": 32}},

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 import graphs
+from graphs.comparing import difference
 
 
 class Net(nn.Module):
@@ -212,3 +213,10 @@ def test_coverage_counts_what_moves() -> None:
     whole, first = graphs.certify(Net(lambda x: x), X), graphs.certify(Branching(forward), X)
     assert whole.coverage == pytest.approx((24 + 6 + 12) / (24 + 6 + 12 + 2))
     assert first.coverage == pytest.approx((20 + 5 + 10) / (24 + 6 + 12 + 2))
+
+
+def test_large_values_hide_no_difference():
+    """A masked logit of -1e9 beside logits of ordinary size."""
+    before = torch.tensor([-1e9, 0.5, 2.0, -1.0], dtype=torch.float64)
+    assert difference(before, before + torch.tensor([1e-7, 0.0, 0.0, 0.0])) < 1e-15
+    assert difference(before, before + torch.tensor([0.0, 0.5, 0.0, 0.0])) == 0.25
