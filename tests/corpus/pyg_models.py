@@ -97,7 +97,12 @@ def autoencoder(kind: Callable[[nn.Module], nn.Module], variational: bool = Fals
     def make() -> nn.Module:
         parts = {"base": pyg.GCNConv(IN, HIDDEN), "mean": pyg.GCNConv(HIDDEN, 4), "log_std": pyg.GCNConv(HIDDEN, 4)}
         encoder = Net(latent, **parts) if variational else models.GCN(IN, HIDDEN, 2, 4)
-        return Net(lambda net, x, edges: net.model.decode(net.model.encode(x, edges), edges), model=kind(encoder))
+        return Net(function, model=kind(encoder))
+
+    def function(net: Net, x: Tensor, edges: Tensor) -> list[Tensor]:
+        z = net.model.encode(x, edges)
+        judge = getattr(net.model, "discriminator", None)
+        return [net.model.decode(z, edges), *([judge(z)] if judge else [])]
 
     return make, (X, EDGES)
 
