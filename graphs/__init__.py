@@ -1,5 +1,9 @@
 """Networks as graphs.
 
+A module is run once (`tracing`) while `labelling` and `rules` follow every element; `assembling` makes a `Topology` of it.
+With weights it is a `ParameterGraph`, many are a `GraphBatch`. `certifying` proves a conversion, `symmetries` and `scaling`
+move weights without changing the function, `aligning` brings two networks together, `drawing` shows one.
+
 Shapes used throughout: B graphs (or a batch), N nodes, E edges, F features, K taps of a kernel, P flat weights,
 R rows of a block table, T time.
 """
@@ -9,19 +13,19 @@ from typing import TYPE_CHECKING
 from graphs.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from graphs.alignment import align, barrier, interpolate
+    from graphs.aligning.alignment import align, barrier, interpolate
     from graphs.batching import GraphBatch, collate
-    from graphs.certificate import Certificate
-    from graphs.certifying import certify
-    from graphs.drawing import draw
+    from graphs.certifying.certificate import Certificate
+    from graphs.certifying.procedure import certify
+    from graphs.drawing.picture import draw
     from graphs.errors import UntraceableError
     from graphs.kernels import BlockTable
     from graphs.layout import Layout, flat_layout
     from graphs.op_graph import ComputationGraph, OpNode, computation_graph
     from graphs.parameter_graph import ParameterGraph
     from graphs.recipe import Recipe
-    from graphs.scales import Scale, Slice
-    from graphs.scaling import find_scales, with_scales
+    from graphs.scaling.scales import Scale, Slice
+    from graphs.scaling.search import find_scales, with_scales
     from graphs.symmetries import Symmetry
     from graphs.topology import (
         ACTIVATIONS,
@@ -76,7 +80,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "ACTIVATIONS": "topology",
         "BlockTable": "kernels",
-        "Certificate": "certificate",
+        "Certificate": "certifying.certificate",
         "ComputationGraph": "op_graph",
         "EDGE_KINDS": "topology",
         "GraphBatch": "batching",
@@ -89,22 +93,22 @@ __getattr__, __dir__ = lazy_exports(
         "ParameterGraph": "parameter_graph",
         "Recipe": "recipe",
         "Relation": "topology",
-        "Scale": "scales",
+        "Scale": "scaling.scales",
         "Site": "topology",
-        "Slice": "scales",
+        "Slice": "scaling.scales",
         "Symmetry": "symmetries",
         "Topology": "topology",
         "UntraceableError": "errors",
-        "align": "alignment",
-        "barrier": "alignment",
-        "certify": "certifying",
+        "align": "aligning.alignment",
+        "barrier": "aligning.alignment",
+        "certify": "certifying.procedure",
         "collate": "batching",
         "computation_graph": "op_graph",
-        "draw": "drawing",
-        "find_scales": "scaling",
+        "draw": "drawing.picture",
+        "find_scales": "scaling.search",
         "flat_layout": "layout",
-        "interpolate": "alignment",
+        "interpolate": "aligning.alignment",
         "trace": "tracing",
-        "with_scales": "scaling",
+        "with_scales": "scaling.search",
     },
 )

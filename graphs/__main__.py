@@ -56,8 +56,8 @@ def inspect(options: argparse.Namespace) -> int:
 
 def draw(options: argparse.Namespace) -> int:
     """Draw a network as SVG."""
-    from graphs.drawing import check_path
-    from graphs.drawing import draw as draw_picture
+    from graphs.drawing.picture import check_path
+    from graphs.drawing.picture import draw as draw_picture
 
     check_path(options.out)
     topology = _traced(options)[-1]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from graphs.probes import Probe
+    from graphs.execution.probes import Probe
 
 EXAMPLE = "such as --input-shape 1,3,32,32 (or NAME=1,16 for an input given by keyword)"
 
@@ -42,7 +42,7 @@ def network(
     """
     import torch
 
-    from graphs.probes import Probe
+    from graphs.execution.probes import Probe
 
     torch.manual_seed(0)
     recipe = Recipe(factory, _keywords(arguments))

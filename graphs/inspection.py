@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from graphs.certificate import pin_reason
+from graphs.certifying.certificate import pin_reason
 
 if TYPE_CHECKING:
-    from graphs.certificate import Certificate
-    from graphs.scales import Scale
+    from graphs.certifying.certificate import Certificate
+    from graphs.scaling.scales import Scale
     from graphs.topology import Site, Topology
 
 # Two int64 an edge, as an edge_index would hold.

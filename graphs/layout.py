@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphs.overlaps import overlapping
+from graphs.execution.overlaps import overlapping
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Record one eager forward pass as a computation graph.
 
-As with labels (:mod:`graphs.storages`), values are known by the memory they lie in, so a view needs no rule.
+As with labels (:mod:`graphs.labelling.storages`), values are known by the memory they lie in, so a view needs no rule.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from graphs.evaluation import own_storages, plain_evaluation, traceable_layout, untraceable
+from graphs.execution.evaluation import own_storages, plain_evaluation, traceable_layout, untraceable
+from graphs.execution.trees import map_tensors, tensors_in
+from graphs.execution.whereabouts import Whereabouts
 from graphs.layout import Layout
 from graphs.op_graph import ComputationGraph, OpNode
-from graphs.trees import map_tensors, tensors_in
-from graphs.whereabouts import Whereabouts
 
 # What these leave in a whole tensor does not depend on what was there.
 _OVERWRITING = frozenset(["copy_", "fill_", "zero_"])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from graphs.calls import Calls
-from graphs.copying import copied
+from graphs.execution.copying import copied
+from graphs.labelling.calls import Calls
 from graphs.topology import Topology
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from torch import Tensor
 from graphs.boxes import spread
 from graphs.permuting import permute
 from graphs.refinement import Structure, mix, structure
-from graphs.rescaling import draw_factors, rescaled
+from graphs.scaling.rescaling import draw_factors, rescaled
 from graphs.topology import PERMUTING, ParameterBlock, Topology
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from graphs.layout import Layout
-from graphs.scales import Scale
+from graphs.scaling.scales import Scale
 
 if TYPE_CHECKING:
     import torch

@@ -1,8 +1,8 @@
 """Record one eager forward pass and propagate labels through it.
 
 Any module runs under a dispatch mode on a small probe; every storage element carries a label, so views need no rule
-(:mod:`graphs.storages`), pointwise operations join labels, contractions reduce them (:mod:`graphs.labels`), and an
-operation without a rule pins what it touches, which is always sound.
+(:mod:`graphs.labelling.storages`), pointwise operations join labels, contractions reduce them
+(:mod:`graphs.labelling.labels`), and an operation without a rule pins what it touches, which is always sound.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from graphs.assembly import assemble
-from graphs.evaluation import plain_evaluation, traceable_layout
-from graphs.recorder import Recorder
+from graphs.assembling.assembly import assemble
+from graphs.execution.evaluation import plain_evaluation, traceable_layout
+from graphs.execution.trees import map_tensors, tensors_in
+from graphs.labelling.recorder import Recorder
 from graphs.topology import Topology
-from graphs.trees import map_tensors, tensors_in
 
 
 def trace(module: nn.Module, *inputs: Any, **kwargs: Any) -> Topology:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
-from graphs.labels import Label
-from graphs.operation import Operation
+from graphs.labelling.labels import Label
+from graphs.labelling.operation import Operation
 
 Rule = Callable[[Operation], "Label | list[Label] | None"]
 

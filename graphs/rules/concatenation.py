@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphs.labels import Column, Label, grid, narrow, support
-from graphs.operation import Operation
+from graphs.labelling.labels import Column, Label, grid, narrow, support
+from graphs.labelling.operation import Operation
 from graphs.rules import rule
 from graphs.rules.mixing import mix
 

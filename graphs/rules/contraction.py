@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from graphs.classes import Axis
-from graphs.labels import Label, align
-from graphs.operation import Operation
+from graphs.labelling.classes import Axis
+from graphs.labelling.labels import Label, align
+from graphs.labelling.operation import Operation
 from graphs.rules import rule
 from graphs.rules.mixing import collapse, mix
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from graphs.classes import Axis
-from graphs.labels import Column, Label, align, grid, narrow
-from graphs.operation import Operation
+from graphs.labelling.classes import Axis
+from graphs.labelling.labels import Column, Label, align, grid, narrow
+from graphs.labelling.operation import Operation
 from graphs.rules import rule
 from graphs.rules.mixing import collapse
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from graphs.labels import Label, align, grid, narrow
-from graphs.operation import Operation
+from graphs.labelling.labels import Label, align, grid, narrow
+from graphs.labelling.operation import Operation
 from graphs.rules import rule
 from graphs.rules.mixing import collapse
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from graphs.labels import Label, grid, support
-from graphs.operation import Operation
-from graphs.recording import place_sources
+from graphs.labelling.labels import Label, grid, support
+from graphs.labelling.operation import Operation
+from graphs.labelling.recording import place_sources
 from graphs.rules import rule
 
 

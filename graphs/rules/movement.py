@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from graphs.labels import Label, align, narrow
-from graphs.operation import Operation
+from graphs.labelling.labels import Label, align, narrow
+from graphs.labelling.operation import Operation
 from graphs.rules import rule
 
 

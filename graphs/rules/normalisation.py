@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from graphs.labels import Label, narrow
-from graphs.operation import Operation
+from graphs.labelling.labels import Label, narrow
+from graphs.labelling.operation import Operation
 from graphs.rules import rule
 
 

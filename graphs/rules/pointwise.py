@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from graphs.labels import Label, align
-from graphs.operation import Operation
+from graphs.labelling.labels import Label, align
+from graphs.labelling.operation import Operation
 from graphs.rules import rule
 
 

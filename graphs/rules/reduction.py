@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from graphs.labels import Label
-from graphs.operation import Operation
+from graphs.labelling.labels import Label
+from graphs.labelling.operation import Operation
 from graphs.rules import rule
 from graphs.rules.mixing import choose
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from graphs.labels import Label, align, grid
-from graphs.operation import Operation
+from graphs.labelling.labels import Label, align, grid
+from graphs.labelling.operation import Operation
 from graphs.rules import rule
 from graphs.rules.indexing import selection
 from graphs.rules.mixing import collapse, mix

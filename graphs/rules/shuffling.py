@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from graphs.labels import Label, grid, narrow, support
-from graphs.operation import Operation
+from graphs.labelling.labels import Label, grid, narrow, support
+from graphs.labelling.operation import Operation
 from graphs.rules import rule
 from graphs.rules.mixing import collapse
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 import graphs
 from graphs import ParameterGraph, Recipe, Symmetry, Topology
-from graphs.interchange import assign, decompose
+from graphs.aligning.interchange import assign, decompose
 from graphs.refinement import structure
 from graphs.symmetries import bond_structure
 

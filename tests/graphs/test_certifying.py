@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 import graphs
-from graphs.comparing import difference
+from graphs.certifying.comparing import difference
 
 
 class Net(nn.Module):

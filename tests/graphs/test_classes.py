@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 import graphs
-from graphs.classes import NeuronClasses
+from graphs.labelling.classes import NeuronClasses
 
 
 class OneByOne:

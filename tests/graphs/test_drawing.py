@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import graphs
 from graphs.__main__ import main
-from graphs.drawing import svg
+from graphs.drawing.picture import svg
 
 ROOT = Path(__file__).parents[2]
 Element = ElementTree.Element

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 import graphs
 from graphs import Recipe, Scale, Topology
-from graphs.probes import Probe
-from graphs.scaling import find_scales, with_scales
-from graphs.subject import Subject
-from graphs.trials import Trials
+from graphs.execution.probes import Probe
+from graphs.scaling.search import find_scales, with_scales
+from graphs.scaling.subject import Subject
+from graphs.scaling.trials import Trials
 
 
 class Readout(nn.Module):

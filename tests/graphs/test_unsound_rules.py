@@ -13,11 +13,11 @@ from nets import Net, table
 from torch import Tensor, nn
 
 import graphs
-from graphs.blocks import Locator
-from graphs.classes import count_distinct
-from graphs.labels import Algebra, Label, narrow
-from graphs.operation import Operation
-from graphs.recorder import Recorder
+from graphs.assembling.blocks import Locator
+from graphs.labelling.classes import count_distinct
+from graphs.labelling.labels import Algebra, Label, narrow
+from graphs.labelling.operation import Operation
+from graphs.labelling.recorder import Recorder
 from graphs.refinement import Structure, structure
 from graphs.rules import load
 
@@ -85,12 +85,12 @@ def unite_slots_of_one_axis(patch: pytest.MonkeyPatch) -> None:
     def unitable(a: Tensor, b: Tensor) -> bool:
         return len(a) in (count_distinct(a), count_distinct(b))
 
-    patch.setattr("graphs.axis_sets.share_axis", lambda a, b: False)
+    patch.setattr("graphs.labelling.axis_sets.share_axis", lambda a, b: False)
     patch.setattr(Algebra, "_unitable", staticmethod(unitable))
 
 
 def unite_chunks(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("graphs.axis_sets.share_axis", lambda a, b: False)
+    patch.setattr("graphs.labelling.axis_sets.share_axis", lambda a, b: False)
 
 
 def label_constants_by_value(patch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def label_constants_by_value(patch: pytest.MonkeyPatch) -> None:
         values = torch.unique(tensor, return_inverse=True)[1].view(tensor.shape)
         return Label(positions=(narrow(values),))
 
-    patch.setattr("graphs.recorder.constant_label", by_value)
+    patch.setattr("graphs.labelling.recorder.constant_label", by_value)
 
 
 def drop_the_batch_axis(patch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""One network's neurons in the order of another's."""

@@ -1,0 +1,1 @@
+"""Proof that a conversion is right, by symmetries and forward passes."""

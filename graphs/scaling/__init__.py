@@ -1,0 +1,1 @@
+"""Scale and sign symmetries: found by derivatives, put to the test, applied."""
