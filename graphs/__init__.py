@@ -1,8 +1,8 @@
 """Networks as graphs.
 
-A module is run once (`tracing`) while `labelling` and `rules` follow every element; `assembling` makes a `Topology` of it.
-With weights it is a `ParameterGraph`, many are a `GraphBatch`. `certifying` proves a conversion, `symmetries` and `scaling`
-move weights without changing the function, `aligning` brings two networks together, `drawing` shows one.
+A module is run once (`tracing`) while `labelling` and `rules` follow every element; `assembling` makes a `Topology` of
+it. With weights it is a `ParameterGraph`, many are a `GraphBatch`. `certifying` proves a conversion, `symmetries` and
+`scaling` move weights without changing the function, `aligning` brings two networks together, `drawing` shows one.
 
 Shapes used throughout: B graphs (or a batch), N nodes, E edges, F features, K taps of a kernel, P flat weights,
 R rows of a block table, T time.
