@@ -9,6 +9,7 @@ from graphs.labelling.labels import Label, align
 from graphs.labelling.operation import Operation
 from graphs.rules import rule
 from graphs.rules.mixing import collapse, mix
+from graphs.rules.pointwise import split_along
 
 
 def _reading(label: Label, dim: int) -> frozenset[Axis]:
@@ -84,7 +85,9 @@ def addmm(op: Operation) -> Label:
 
 @rule("baddbmm")
 def baddbmm(op: Operation) -> Label:
-    return op.join([matmul(op, "batch1", "batch2"), op.label("self")])
+    product = matmul(op, "batch1", "batch2")
+    split_along(op, op.label("self"), [product])
+    return op.join([product, op.label("self")])
 
 
 @rule("_grouped_mm")

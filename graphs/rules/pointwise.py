@@ -11,17 +11,17 @@ from graphs.rules import rule
 
 def pointwise(op: Operation) -> list[Label]:
     for tensor in op.tensors().values():
-        _split_along(op, op.read(tensor), tensor.dim())
+        split_along(op, op.read(tensor), [op.read(t) for t in op.tensors().values()])
     label = op.join([op.read(t) for t in op.tensors().values()])
     return [label for _ in op.outputs]
 
 
-def _split_along(op: Operation, weight: Label, dims: int) -> None:
+def split_along(op: Operation, weight: Label, operands: list[Label]) -> None:
     """A parameter ``[heads, per head]`` that meets neurons which both its axes tell together is one axis of neurons."""
     if weight.active or len(weight.columns) != 2 or len(weight.parameters) != 1:
         return
     outer, inner = sorted((align(weight, op.out.dim())).columns, key=lambda c: sorted(c.dims))
-    others = [align(op.read(t), op.out.dim()) for t in op.tensors().values()]
+    others = [align(label, op.out.dim()) for label in operands]
     both = outer.dims | inner.dims
     met = [c for label in others if label.active for c in label.columns if c.dims & both]
     if met and outer.dims and inner.dims and all(c.dims >= both for c in met):
