@@ -38,6 +38,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "qwen2_5_vl_text": {"rope_parameters": MULTIMODAL_ROPE},
     "qwen2_vl_text": {"rope_parameters": MULTIMODAL_ROPE},
     "reformer": {"is_decoder": True, "axial_pos_embds": False},
+    "switch_transformers": {"num_experts": 2},  # every expert is on the path that is traced
     "wav2vec2-bert": WITH_VOCABULARY,
     "wav2vec2-conformer": WITH_VOCABULARY,
     "xmod": {"default_language": "en_XX"},
