@@ -3,8 +3,9 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from typing import Any
+
+from graphs.commanding import CommandLine
 
 EXAMPLES = """examples:
   graphs inspect resnet                                                 a built-in family
@@ -89,64 +90,40 @@ def _name(options: argparse.Namespace) -> str:
     return options.factory if options.kwargs == "{}" else f"{options.factory} {options.kwargs}"
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+def command_line() -> CommandLine:
+    """The commands with their options."""
     from graphs.recipe import FAMILIES
 
-    plain: Any = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "graphs", description="Networks as graphs.", epilog=EXAMPLES, formatter_class=plain
-    )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    def command(run: Callable[[argparse.Namespace], int], text: str, epilog: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(
-            run.__name__, help=run.__doc__, description=text, epilog=epilog, formatter_class=plain
-        )
-        made.set_defaults(run=run)
-        made.add_argument("factory", help="module:factory, or a built-in family")
-        made.add_argument("--kwargs", default="{}", metavar="JSON", help="arguments of the factory")
-        made.add_argument(
-            "--input-shape",
-            action="append",
-            default=[],
-            metavar="N,N,...",
-            help="shape of an input, batch included; again for every further input; NAME=N,N,... for one by keyword",
-        )
-        made.add_argument(
-            "--input-dtype", action="append", default=[], metavar="DTYPE", help="of all inputs, or once a shape: int64"
-        )
-        made.add_argument(
-            "--input-max", action="append", default=[], type=int, metavar="N", help="whole numbers below N (tokens)"
-        )
-        return made
-
-    one = command(inspect, INSPECT, INSPECT_EXAMPLES + ", ".join(FAMILIES))
+    line = CommandLine("graphs", "Networks as graphs.", EXAMPLES)
+    one = line.command(inspect, INSPECT, INSPECT_EXAMPLES + ", ".join(FAMILIES))
+    _add_network(one)
     one.add_argument("--json", action="store_true", help="as JSON")
     one.add_argument(
         "--certify", action=argparse.BooleanOptionalAction, default=True, help="prove the conversion (default)"
     )
     one.add_argument("--scale", action="store_true", help="also search scale and sign symmetries of neurons")
-    one = command(draw, DRAW, DRAW_EXAMPLES)
+    one = line.command(draw, DRAW, DRAW_EXAMPLES)
+    _add_network(one)
     one.add_argument("-o", "--out", required=True, metavar="FILE.svg", help="file to write")
     one.add_argument("--title", help="in place of the name of the network")
-    return parser
+    return line
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    """The options that tell a network and its inputs."""
+    add = parser.add_argument
+    add("factory", help="module:factory, or a built-in family")
+    add("--kwargs", default="{}", metavar="JSON", help="arguments of the factory")
+    shapes = "shape of an input, batch included; again for every further input; NAME=N,N,... for one by keyword"
+    add("--input-shape", action="append", default=[], metavar="N,N,...", help=shapes)
+    dtypes = "of all inputs, or once a shape: int64"
+    add("--input-dtype", action="append", default=[], metavar="DTYPE", help=dtypes)
+    add("--input-max", action="append", default=[], type=int, metavar="N", help="whole numbers below N (tokens)")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; a caller's mistake is one line on standard error and exit code 2."""
-    options = make_parser().parse_args(arguments)
-    try:
-        return options.run(options)
-    except ValueError as error:
-        print(f"graphs: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"graphs: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ngraphs: stopped", file=sys.stderr)
-        return 130
+    """Run a command; returns the exit code."""
+    return command_line().run(arguments)
 
 
 if __name__ == "__main__":

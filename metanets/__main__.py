@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from metanets.errors import NonFiniteError
+from graphs.commanding import exit_code
 from metanets.runs import EvalRun, PredictRun, TrainRun
 
 
@@ -14,18 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors of the caller (status 2) and of the run
     or the disk (1) are one line on standard error."""
     given = _parser().parse_args(sys.argv[1:] if arguments is None else list(arguments))
-    try:
-        _COMMANDS[given.command](given[given.command])
-    except KeyboardInterrupt:
-        print("\nmetanets: stopped; a training run goes on from its last checkpoint with --resume", file=sys.stderr)
-        return 130
-    except (ValueError, ImportError) as error:
-        print(f"metanets: error: {error}", file=sys.stderr)
-        return 2
-    except (NonFiniteError, OSError) as error:
-        print(f"metanets: error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    stopped = "stopped; a training run goes on from its last checkpoint with --resume"
+    return exit_code("metanets", lambda: _COMMANDS[given.command](given[given.command]), stopped)
 
 
 def _parser() -> Any:

@@ -3,8 +3,8 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
-from typing import Any
+
+from graphs.commanding import CommandLine
 
 EXAMPLES = """examples:
   zoo build scripts/specs/digits.yaml runs/digits          build, or go on with what was begun
@@ -93,55 +93,34 @@ def recreate(options: argparse.Namespace) -> int:
     return 0 if same else 1
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    plain: Any = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "zoo", description="Populations of trained networks.", epilog=EXAMPLES, formatter_class=plain
-    )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    def command(run: Callable[[argparse.Namespace], int], text: str, epilog: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(
-            run.__name__, help=run.__doc__, description=text, epilog=epilog, formatter_class=plain
-        )
-        made.set_defaults(run=run)
-        return made
-
-    one = command(build, BUILD, BUILD_EXAMPLES)
+def command_line() -> CommandLine:
+    """The commands with their options."""
+    line = CommandLine("zoo", "Populations of trained networks.", EXAMPLES)
+    one = line.command(build, BUILD, BUILD_EXAMPLES)
     one.add_argument("spec", help="YAML file of the spec")
     one.add_argument("out", help="folder of the zoo: new, empty, or begun with this spec")
     one.add_argument("--workers", type=int, help="one-thread processes (default: one a core; 0: this process)")
     one.add_argument("--trainer", choices=("auto", "reference", "stacked"), help="in place of the spec's trainer")
     one.add_argument("--quiet", action="store_true", help="no progress bar")
-    one = command(info, "Tell what is in a zoo.", "examples:\n  zoo info runs/digits\n  zoo info runs/digits --json")
+    one = line.command(
+        info, "Tell what is in a zoo.", "examples:\n  zoo info runs/digits\n  zoo info runs/digits --json"
+    )
     one.add_argument("out", help="folder of the zoo")
     one.add_argument("--json", action="store_true", help="as JSON")
     text = "Read every file of a zoo and compare it with its checksum. Exit code 1 when any is damaged or missing."
-    one = command(verify, text, "examples:\n  zoo verify runs/digits\n  zoo verify runs/digits --json")
+    one = line.command(verify, text, "examples:\n  zoo verify runs/digits\n  zoo verify runs/digits --json")
     one.add_argument("out", help="folder of the zoo")
     one.add_argument("--json", action="store_true", help="as JSON")
     text = "Train one network again from its row of the table alone, and compare all its states bit for bit."
-    one = command(recreate, text, "examples:\n  zoo recreate runs/digits 3f9c   an id, or how it begins")
+    one = line.command(recreate, text, "examples:\n  zoo recreate runs/digits 3f9c   an id, or how it begins")
     one.add_argument("out", help="folder of the zoo")
     one.add_argument("id", help="id of the network, or its beginning")
-    return parser
+    return line
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; a caller's mistake is one line on standard error and exit code 2."""
-    options = make_parser().parse_args(arguments)
-    try:
-        return options.run(options)
-    except ValueError as error:
-        print(f"zoo: {error}", file=sys.stderr)
-        return 2
-    except (RuntimeError, OSError) as error:
-        print(f"zoo: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as stop:
-        print(f"\nzoo: {stop or 'stopped'}", file=sys.stderr)
-        return 130
+    """Run a command; returns the exit code."""
+    return command_line().run(arguments)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,11 +12,11 @@ from torch import nn
 from graphs.certifying.certificate import Certificate
 from graphs.certifying.comparing import difference
 from graphs.certifying.replica import Replica
-from graphs.execution.paths import parting
+from graphs.execution.paths import Path, parting
 from graphs.execution.probes import Probe, as_probes
 from graphs.execution.widening import in_double
 from graphs.scaling.search import with_scales
-from graphs.symmetries import coverage
+from graphs.symmetries import Symmetry, coverage
 from graphs.topology import Topology
 from graphs.tracing import trace
 
@@ -58,30 +59,44 @@ def certify(
         topology = trace(replica.module, *example.args, **example.kwargs)
         if scale:
             topology = with_scales(topology, replica.module, *example.args, **example.kwargs)
-    expected, traced = replica.run(example)
-    replica.check_repeats(example, expected)
-    graph = topology.bind(replica.weights)
-    probes = [p.double() for p in as_probes(inputs)] or [replica.like(example, generator) for _ in range(3)]
-    runs = [replica.run(probe) for probe in probes]
-    partings = [parting(traced.steps, path.steps) for _, path in runs]
+    first = _Run(example, *replica.run(example))
+    replica.check_repeats(example, first.output)
+    fresh = [p.double() for p in as_probes(inputs)] or [replica.like(example, generator) for _ in range(3)]
+    checked = [_Run(probe, *replica.run(probe)) for probe in fresh]
+    partings = [parting(first.path.steps, run.path.steps) for run in checked]
     if all(partings):  # what was traced is then compared too
-        probes, runs = [*probes, example], [*runs, (expected, traced)]
-    error = 0.0
-    for _ in range(trials):
-        moved = graph.apply(topology.random_symmetry(generator, scale)).state_dict()
-        for probe, (before, _) in zip(probes, runs, strict=True):
-            error = max(error, difference(before, replica.run(probe, moved)[0]))
+        checked.append(first)
+    paths = [first.path, *(run.path for run in checked)]
     return Certificate(
-        error,
+        _largest_error(replica, topology, checked, [topology.random_symmetry(generator, scale) for _ in range(trials)]),
         coverage(topology),
         topology.log10_group_order,
         dict(topology.pinned),
         scales=_neurons(topology, continuous=True),
         signs=_neurons(topology, continuous=False),
-        paths=len({tuple(path.steps) for path in (traced, *(p for _, p in runs))}),
+        paths=len({tuple(path.steps) for path in paths}),
         branches=tuple(f"input {i} {where}" for i, where in enumerate(partings) if where),
-        random=tuple(dict.fromkeys(str(step) for path in (traced, *(p for _, p in runs)) for step in path.random)),
+        random=tuple(dict.fromkeys(str(step) for path in paths for step in path.random)),
     )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a network returned, and the way that it took."""
+
+    probe: Probe
+    output: Any
+    path: Path
+
+
+def _largest_error(replica: Replica, topology: Topology, runs: Sequence[_Run], symmetries: Sequence[Symmetry]) -> float:
+    """How far the outputs of moved weights are from those of the weights themselves."""
+    graph, error = topology.bind(replica.weights), 0.0
+    for symmetry in symmetries:
+        moved = graph.apply(symmetry).state_dict()
+        for run in runs:
+            error = max(error, difference(run.output, replica.run(run.probe, moved)[0]))
+    return error
 
 
 def _neurons(topology: Topology, continuous: bool) -> int:

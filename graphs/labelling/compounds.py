@@ -103,6 +103,16 @@ class Compounds:
         self.storages.write(tensor, self.renamed(self.storages.read(tensor)), self.null)
         return True
 
+    def keep_shared_in_order(self) -> None:
+        """Where slots of the outer axis came to share neurons, only their order tells their elements apart: no symmetry
+        exchanges them."""
+        classes = self.algebra.classes
+        for split in self._splits.values():
+            tables = [table for _, table in split.inner.values()]
+            if any(count_distinct(classes.roots(table)) < table.numel() for table in tables):
+                for table in tables:
+                    classes.mark(table, [torch.arange(len(table)).view(-1, 1)])
+
     def _whole_axis(self, label: Label, column: Column) -> Axis | None:
         """The axis that a column shows as a whole, where nothing has met it."""
         axes = [s[1:] for s in column.sources if s[0] == "axis"]

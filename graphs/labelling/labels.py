@@ -15,6 +15,7 @@ from torch import Tensor
 
 from graphs.labelling.classes import Axis, NeuronClasses
 from graphs.labelling.distinct import count_distinct, joint, unique_rows
+from graphs.labelling.tangles import support, tangled
 
 Source = tuple  # ("input", number) | ("place", index) | ("place", index, part) | ("axis", parameter, dimension)
 
@@ -62,11 +63,6 @@ class Label:
     @property
     def axes(self) -> frozenset[Axis]:
         return frozenset(s[1:] for c in self.columns for s in c.sources if s[0] == "axis")
-
-
-def support(ids: Tensor) -> set[int]:
-    """The dimensions along which a vector varies."""
-    return {d for d, n in enumerate(ids.shape) if n > 1}
 
 
 def narrow(ids: Tensor) -> Tensor:
@@ -196,9 +192,10 @@ class Algebra:
         rank = max([v.dim() for v in (*label.positions, *(c.ids for c in label.columns))], default=0)
         gone = {d % rank for d in dims} if rank else set()
         positions = tuple(p for p in (_reduce_positions(p, gone) for p in label.positions) if p is not None)
+        ordered = tangled(self.classes, [c.ids for c in label.columns], label.positions, gone)
         columns: list[Column] = []
-        for column in label.columns:
-            left = self._reduce_column(column, gone)
+        for number, column in enumerate(label.columns):
+            left = self._reduce_column(column, gone, number in ordered)
             left = left if left is None else self._meet(columns, left, positions)
             columns += [] if left is None else [left]
         out = replace(label, positions=positions, columns=tuple(columns))
@@ -231,10 +228,13 @@ class Algebra:
         if count_distinct(count) > 1:
             self.classes.mark(ids.reshape(-1), [count.reshape(-1)])
 
-    def _reduce_column(self, column: Column, gone: set[int]) -> Column | None:
+    def _reduce_column(self, column: Column, gone: set[int], ordered: bool) -> Column | None:
         if not column.dims & gone:
             return column
         self.contracted.append(column)
+        if ordered:
+            left = self._fold_column(column, gone)
+            return left if left.dims else None
         if column.dims <= gone:
             self._mark_repeats(column.ids)
             return None

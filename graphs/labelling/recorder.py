@@ -116,6 +116,7 @@ class Recorder(TorchDispatchMode):
 
     def pin_unread(self) -> None:
         """Pin the parameter slots that the pass never read: nothing is known of them."""
+        self.compounds.keep_shared_in_order()
         read = torch.zeros(len(self.classes), dtype=torch.bool)
         for ids in self.read_ids:
             read[ids.reshape(-1)] = True

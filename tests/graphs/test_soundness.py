@@ -101,6 +101,14 @@ def learned_tokens(net: Net, x: Tensor) -> Tensor:
     return net.b(torch.tanh(h[:, 5:].mT)).mean(1)
 
 
+def gates_of_heads(net: Net, x: Tensor) -> Tensor:
+    """A product within each head with a bias that every head has of its own."""
+    h = net.a(x)
+    heads = h.reshape(len(x), 3, 4).permute(1, 0, 2)
+    gate = torch.baddbmm(net.c[:, None], heads, net.w).transpose(0, 1).reshape(h.shape)
+    return net.b(h * torch.sigmoid(gate))
+
+
 def raw_reshape(net: Net, x: Tensor) -> Tensor:
     """A reshape that mixes neurons and positions."""
     return net.b(F.relu(net.a(x)).reshape(2, 6, 5).mT)
@@ -229,6 +237,10 @@ CASES: dict[str, tuple[nn.Module, tuple]] = {
     "tied autoencoder": (Net(tied_autoencoder, w=table(8, 4)), X4),
     "sliced_product_of_parameters": (
         Net(sliced_product_of_parameters, h=table(1, 8), w=table(24, 8), a=nn.Linear(4, 8), o=nn.Linear(8, 2)),
+        X4,
+    ),
+    "gates of heads": (
+        Net(gates_of_heads, c=table(3, 4), w=table(3, 4, 4), a=nn.Linear(4, 12), b=nn.Linear(12, 2)),
         X4,
     ),
     "reused": (Net(reused, i=nn.Linear(4, 8), h=nn.Linear(8, 8), o=nn.Linear(8, 2)), X4),

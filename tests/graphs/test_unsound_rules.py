@@ -99,6 +99,7 @@ def label_constants_by_value(patch: pytest.MonkeyPatch) -> None:
         return Label(positions=(narrow(values),))
 
     patch.setattr("graphs.labelling.recorder.constant_label", by_value)
+    patch.setattr("graphs.labelling.labels.tangled", lambda *_: frozenset())  # it would catch the mistake as well
 
 
 def drop_the_batch_axis(patch: pytest.MonkeyPatch) -> None:

@@ -278,7 +278,7 @@ def test_a_run_that_diverges_and_a_disk_that_refuses_are_one_line(
     assert "; that step was not taken. Lower lr (now 1e+20), set clip (now None)" in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert main(["eval", f"--checkpoint={trained}", f"--zoo={folder}", f"--json={tmp_path}/file/figures.json"]) == 1
-    assert "metanets: error: [Errno" in capsys.readouterr().err
+    assert "metanets: [Errno" in capsys.readouterr().err
 
 
 def test_clip_can_be_none(folder: Path, tmp_path: Path) -> None:
