@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from graphs.execution.overlaps import overlapping
+from graphs.memory import empty
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class Layout:
         dtype = pieces[0].dtype
         for piece in pieces:
             dtype = torch.promote_types(dtype, piece.dtype)
-        return torch.cat([piece.to(dtype) for piece in pieces])
+        out = empty(self.num_parameters, dtype, pieces[0].device)
+        return torch.cat([piece.to(dtype) for piece in pieces], out=out)
 
     def unflatten(self, flat: Tensor, other: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """The state_dict whose floating entries are views into ``flat``, in the dtype of ``flat``; a layout of several

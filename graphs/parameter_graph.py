@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
+from graphs.memory import copy
 from graphs.topology import ParameterBlock, Topology
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ParameterGraph:
         if self._flat is None:
             assert self._tensors is not None
             return self.topology.layout.flatten(self._tensors)
-        return self._flat.clone(memory_format=torch.contiguous_format)
+        return copy(self._flat)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The weights as they were bound, bit for bit; views into the flat vector when that was given."""

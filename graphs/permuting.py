@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,13 @@ import torch
 from torch import Tensor
 
 from graphs.boxes import spread
+from graphs.memory import copy
 from graphs.topology import ParameterBlock, Topology
 
 Array = np.ndarray
+
+# Elements that are moved at a time.
+_AT_A_TIME = 2**18
 
 
 def permute(topology: Topology, images: Sequence[Array], weights: Tensor) -> None:
@@ -26,24 +31,25 @@ def permute(topology: Topology, images: Sequence[Array], weights: Tensor) -> Non
         entry = topology.layout.entries[parameter]
         assert entry.offset is not None
         own = weights[entry.offset : entry.offset + entry.numel]
-        original = own if len(uses) == 1 else own.clone()
+        original = copy(own)
         written: list[list[ParameterBlock]] = []
         whole = False
         for blocks in uses:
-            moved = _moved(blocks, images, original, entry.offset)
+            moves = _moves(blocks, images, original, own, entry.offset)
             if whole:
-                assert _agree(moved, blocks, own, entry.offset), f"the uses of {entry.name} move it differently"
+                assert _agree(moves), f"the uses of {entry.name} move it differently"
                 continue
-            _write(blocks, own, entry.offset, moved)
+            for destination, values in moves:
+                destination.copy_(values)
             written.append(blocks)
-            whole = len(blocks) == 1 and moved[0].numel() == entry.numel
+            whole = len(blocks) == 1 and math.prod(a.size for a in blocks[0].axes) == entry.numel
         for blocks in written[:-1]:
-            moved = _moved(blocks, images, original, entry.offset)
-            assert _agree(moved, blocks, own, entry.offset), f"the uses of {entry.name} move it differently"
+            moves = _moves(blocks, images, original, own, entry.offset)
+            assert _agree(moves), f"the uses of {entry.name} move it differently"
 
 
-def _agree(moved: list[Tensor], blocks: list[ParameterBlock], own: Tensor, first: int) -> bool:
-    return all(map(_same_bits, moved, _views(blocks, own, first)))
+def _agree(moves: Iterable[tuple[Tensor, Tensor]]) -> bool:
+    return all(_same_bits(values, there) for there, values in moves)
 
 
 def uses_of(topology: Topology) -> dict[int, list[list[ParameterBlock]]]:
@@ -55,16 +61,23 @@ def uses_of(topology: Topology) -> dict[int, list[list[ParameterBlock]]]:
     return {parameter: list(found.values()) for parameter, found in uses.items()}
 
 
-def _moved(blocks: list[ParameterBlock], images: Sequence[Array], own: Tensor, first: int) -> list[Tensor]:
-    """The values of each block after the move, in the shape of its axes."""
-    views = _views(blocks, own, first)
+def _moves(
+    blocks: list[ParameterBlock], images: Sequence[Array], original: Tensor, own: Tensor, first: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Where values of one use go, as views into ``own``, and the values."""
     target = None if blocks[0].target is None else images[blocks[0].target]
     source = None if blocks[0].source is None else images[blocks[0].source]
+    before, after = _views(blocks, original, first), _views(blocks, own, first)
     table = _table(blocks)
     if table is None:
-        return _moved_one_by_one(blocks, views, target, source)
+        yield from zip(after, _moved_one_by_one(blocks, before, target, source), strict=True)
+        return
     rows, columns = _origin(table.rows, target), _origin(table.columns, source)
-    return table.split(_select(_select(table.join(views), 0, rows), 1, columns), views)
+    if len(blocks) == 1:
+        yield from table.move_rows(before[0], after[0], rows, columns)
+    else:
+        moved = _select(_select(table.join(before), 0, rows), 1, columns)
+        yield from zip(after, table.split(moved, before), strict=True)
 
 
 def _views(blocks: list[ParameterBlock], own: Tensor, first: int) -> list[Tensor]:
@@ -72,11 +85,6 @@ def _views(blocks: list[ParameterBlock], own: Tensor, first: int) -> list[Tensor
         own.as_strided([a.size for a in b.axes], [a.stride for a in b.axes], own.storage_offset() + b.offset - first)
         for b in blocks
     ]
-
-
-def _write(blocks: list[ParameterBlock], own: Tensor, first: int, values: list[Tensor]) -> None:
-    for view, value in zip(_views(blocks, own, first), values, strict=True):
-        view.copy_(value)
 
 
 def _same_bits(a: Tensor, b: Tensor) -> bool:
@@ -101,14 +109,27 @@ class _Table:
     columns: Array
     parts: list[tuple[list[int], Array, Array]]
 
+    def move_rows(self, before: Tensor, after: Tensor, rows: Array, columns: Array) -> Iterator[tuple[Tensor, Tensor]]:
+        """The moves of the only block, some rows at a time: what is copied stays in the cache."""
+        order, r, c = self.parts[0]
+        rows, columns = _inverse(r)[rows[r]], _inverse(c)[columns[c]]
+        before, after = before.permute(order), after.permute(order)
+        if len(r) == 1:
+            before, after = before[None], after[None]
+        table, per_slice = before.reshape(len(r), len(c), -1), len(r) // len(after)
+        table = table.squeeze(2)  # many times faster where there is one tap
+        step = max(1, _AT_A_TIME // max(1, after[0].numel()))
+        for i in range(0, len(after), step):
+            there = after[i : i + step]
+            chosen = torch.from_numpy(rows[i * per_slice : (i + step) * per_slice])
+            yield there, _select(table.index_select(0, chosen), 1, columns).reshape(there.shape)
+
     def join(self, views: list[Tensor]) -> Tensor:
         """The values as ``[rows, columns, taps]``."""
         pieces = [
             view.permute(order).reshape(len(rows), len(columns), view.numel() // (len(rows) * len(columns)))
             for view, (order, rows, columns) in zip(views, self.parts, strict=True)
         ]
-        if len(pieces) == 1:
-            return _select(_select(pieces[0], 0, _inverse(self.parts[0][1])), 1, _inverse(self.parts[0][2]))
         table = pieces[0].new_empty(len(self.rows), len(self.columns), pieces[0].shape[2])
         for piece, (_, rows, columns) in zip(pieces, self.parts, strict=True):
             table[torch.from_numpy(rows)[:, None], torch.from_numpy(columns)] = piece

@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 
 from graphs.boxes import spread
+from graphs.memory import copy
 from graphs.permuting import permute
 from graphs.refinement import Structure, mix, structure
 from graphs.scaling.rescaling import draw_factors, rescaled
@@ -42,7 +43,7 @@ class Symmetry:
 
     def apply(self, flat: Tensor) -> Tensor:
         """The moved weights ``[P]``; the input stays as it is."""
-        return self.apply_(flat.clone(memory_format=torch.contiguous_format))
+        return self.apply_(copy(flat))
 
     def apply_(self, flat: Tensor) -> Tensor:
         """Move contiguous weights ``[P]`` in place."""
