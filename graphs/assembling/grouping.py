@@ -8,7 +8,7 @@ import numpy as np
 
 from graphs.assembling.naming import Names
 from graphs.assembling.placing import SiteDraft
-from graphs.boxes import pieces
+from graphs.boxes import pieces, spread
 from graphs.topology import NeuronGroup, Run
 
 
@@ -82,11 +82,9 @@ def _runs(rows: np.ndarray) -> list[Run]:
     runs = []
     cuts = np.flatnonzero((np.diff(rows[:, :2], axis=0) != 0).any(1)) + 1
     for part in np.split(rows, cuts):
+        group, rank = int(part[0, 0]), int(part[0, 1])
         for first, axes in pieces(part[:, 2:]):
-            if len(axes) > 1:
-                index = part[:, 2]
-                runs += [Run(int(part[0, 0]), int(i), 1, 1, int(part[0, 1])) for i in index]
-                break
-            count, step = (axes[0][0], axes[0][1][0]) if axes else (1, 1)
-            runs.append(Run(int(part[0, 0]), first[0], step, count, int(part[0, 1])))
+            steps = [(size, strides[0]) for size, strides in axes]
+            count, step = steps[-1] if steps else (1, 1)
+            runs += [Run(group, int(i), step, count, rank) for i in spread(first[0], steps[:-1]).reshape(-1)]
     return runs

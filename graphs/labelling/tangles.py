@@ -31,8 +31,9 @@ def tangled(
     """
     found: set[int] = set()
     for numbers, stands in _components(columns, positions, gone):
-        place = [joint(stands)] if stands else []
-        free = _untold(classes, {i: columns[i] for i in numbers}, place)
+        slices = _slices(stands, gone) if stands else []
+        place = [joint([*stands, *slices])] if stands else []
+        free = _untold(classes, {i: columns[i] for i in numbers}, place, slices)
         if free and len(free) + len(place) > 1 and not _every_combination([*free.values(), *place], gone):
             found |= free.keys()
     return frozenset(found)
@@ -56,8 +57,20 @@ def _components(
             yield numbers, [v for i, v in inside if i is None]
 
 
-def _untold(classes: NeuronClasses, columns: dict[int, Tensor], place: list[Tensor]) -> dict[int, Tensor]:
-    """The columns that no other column tells; ``place`` is emptied where a column tells it."""
+def _slices(positions: list[Tensor], gone: set[int]) -> list[Tensor]:
+    """The numbers of the slices that are summed, along the dimensions where positions differ between them."""
+    shape = torch.broadcast_shapes(*(p.shape for p in positions))
+    return [
+        torch.arange(n).view([n if i == d else 1 for i in range(len(shape))])
+        for d, n in enumerate(shape)
+        if n > 1 and d not in gone
+    ]
+
+
+def _untold(
+    classes: NeuronClasses, columns: dict[int, Tensor], place: list[Tensor], slices: list[Tensor]
+) -> dict[int, Tensor]:
+    """The columns that no other column tells; ``place`` is emptied where a column tells it in every slice."""
     free = dict(columns)
     for i, x in columns.items():
         for j, y in columns.items():
@@ -65,7 +78,7 @@ def _untold(classes: NeuronClasses, columns: dict[int, Tensor], place: list[Tens
                 classes.relate(x, y, [])
                 del free[j]
     for i, x in list(free.items()):
-        told = any(_tells(x, p) for p in place)
+        told = any(_tells(joint([x, *slices]), p) for p in place)
         if told or any(_tells(p, x) for p in place):
             classes.mark(x, place)
             if told:

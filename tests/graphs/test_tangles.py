@@ -61,6 +61,16 @@ def softmax_over_experts(net: Net, x: Tensor) -> Tensor:
     return torch.bmm(torch.bmm(x.expand(3, -1, -1), net.w).softmax(0), net.u).sum(0)
 
 
+def shifted_head(net: Net, x: Tensor) -> Tensor:
+    """One head is read at other positions: of a neuron they are known in every row, not in all rows together."""
+    heads = net.a(x).view(2, 5, 2, 4)
+    moved = torch.empty_like(heads)
+    moved[:, :3] = heads[:, :3]
+    moved[:, 3:, 0] = heads[:, 3:, 0]
+    moved[:, 3:, 1] = heads[:, :2, 1]
+    return net.b(moved.reshape(10, 8))
+
+
 def layers(*names: str) -> dict[str, nn.Module]:
     return {"b": nn.Linear(1, 2), **{name: nn.Linear(4, 5) for name in names}}
 
@@ -86,6 +96,13 @@ def test_refuted_where_each_axis_is_summed_by_itself(forward: Callable, monkeypa
     monkeypatch.setattr(labels, "tangled", lambda *_: frozenset())
     module, x = CASES[forward]
     assert graphs.certify(module, x, trials=4).max_error > 1e-3
+
+
+def test_neurons_whose_positions_differ_by_row_permute_within_their_head() -> None:
+    net = Net(shifted_head, a=nn.Linear(4, 8), b=nn.Linear(8, 2))
+    certificate = graphs.certify(net, X54, trials=4)
+    assert certificate.max_error < 1e-12
+    assert round(10**certificate.log10_group_order) == 24**2
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from nets import Net
 from torch import nn
 
 import graphs
+from graphs.assembling.grouping import _runs
 
 X4 = (torch.randn(3, 4),)
 
@@ -55,3 +57,9 @@ def test_a_certificate_is_never_of_nothing() -> None:
         graphs.certify(Net(lambda n, x: n.a(x).argmax(-1), a=nn.Linear(4, 3)), *X4)
     with pytest.raises(ValueError, match="NaN or infinite"):
         graphs.certify(Net(lambda n, x: n.a(x) * torch.nan, a=nn.Linear(4, 3)), *X4)
+
+
+@pytest.mark.parametrize("index", [[2, 3, 2, 3, 19, 20, 35, 36, 51, 52], [0, 1, 4, 5, 8, 9], [5], [3, 1, 7, 7]])
+def test_runs_of_a_site_spell_its_entries(index: list[int]) -> None:
+    runs = _runs(np.array([(0, 0, i) for i in index]))
+    assert [run.first + run.step * i for run in runs for i in range(run.count)] == index
