@@ -1,4 +1,4 @@
-"""The stacked trainer against the reference: the same weights, for every activation and optimiser."""
+"""The stacked and the native trainer against the reference: the same weights, for every activation and optimiser."""
 
 from itertools import product
 
@@ -7,6 +7,7 @@ import torch
 
 from graphs.families.activations import ACTIVATIONS
 from zoo.population import OPTIMISERS, TrainingJob, train
+from zoo.population.native_build import why_not_built
 from zoo.sources import Dataset, load
 
 FAMILIES = {
@@ -43,51 +44,58 @@ def settings(name: str) -> list[dict]:
     return rows
 
 
-def both(name: str, rows: list[dict], data: Dataset, epochs: int, dtype: torch.dtype, batch_size: int = 10):
+@pytest.fixture(params=["stacked", "native"])
+def trainer(request) -> str:
+    if request.param == "native" and (reason := why_not_built()):
+        pytest.skip(reason)
+    return request.param
+
+
+def both(trainer, name: str, rows: list[dict], data: Dataset, epochs: int, dtype: torch.dtype, batch_size: int = 10):
     factory, arguments = FAMILIES[name]
     job = TrainingJob({"factory": factory, "arguments": arguments}, tuple(rows), epochs, batch_size, keep=(0, epochs))
-    return [train(job, data, trainer, dtype=dtype) for trainer in ("reference", "stacked")]
+    return [train(job, data, trainer, dtype=dtype) for trainer in ("reference", trainer)]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_one_step_in_float64(name):
+def test_one_step_in_float64(trainer, name):
     data = load("digits", limit=19)
-    reference, stacked = both(name, settings(name), data, 1, torch.float64, batch_size=64 if name == "siren" else 10)
-    assert torch.equal(reference.states[0], stacked.states[0])
+    reference, other = both(trainer, name, settings(name), data, 1, torch.float64, batch_size=64 if name == "siren" else 10)
+    assert torch.equal(reference.states[0], other.states[0])
     assert (reference.states[1] != reference.states[0]).any(-1).all()
-    assert (reference.states - stacked.states).abs().max() <= 1e-10
+    assert (reference.states - other.states).abs().max() <= 1e-10
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_two_hundred_steps_in_float32(name):
+def test_two_hundred_steps_in_float32(trainer, name):
     epochs = 200 if name == "siren" else 10
-    reference, stacked = both(
-        name, settings(name), load("digits", limit=200), epochs, torch.float32, 64 if name == "siren" else 10
+    reference, other = both(
+        trainer, name, settings(name), load("digits", limit=200), epochs, torch.float32, 64 if name == "siren" else 10
     )
-    gap = (reference.states - stacked.states).norm(dim=-1) / reference.states.norm(dim=-1)
+    gap = (reference.states - other.states).norm(dim=-1) / reference.states.norm(dim=-1)
     assert gap.max() <= 1e-4
-    assert reference.status == stacked.status == ["ok"] * len(reference.status)
+    assert reference.status == other.status == ["ok"] * len(reference.status)
     for metric, values in reference.metrics.items():
-        assert abs(values - stacked.metrics[metric]).max() <= (0.05 if metric == "psnr" else 1e-3), metric
+        assert abs(values - other.metrics[metric]).max() <= (0.05 if metric == "psnr" else 1e-3), metric
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn flatten"])
-def test_members_that_see_different_numbers_of_samples(name):
+def test_members_that_see_different_numbers_of_samples(trainer, name):
     rows = [row | {"train_fraction": [1, 0.5, 0.35, 0.02][i % 4]} for i, row in enumerate(settings(name))]
-    reference, stacked = both(name, rows, load("digits", limit=103), 3, torch.float64)
-    assert (reference.states - stacked.states).abs().max() <= 1e-10
+    reference, other = both(trainer, name, rows, load("digits", limit=103), 3, torch.float64)
+    assert (reference.states - other.states).abs().max() <= 1e-10
     for metric, values in reference.metrics.items():
-        assert abs(values - stacked.metrics[metric]).max() <= 1e-10, metric
+        assert abs(values - other.metrics[metric]).max() <= 1e-10, metric
 
 
-def test_image_networks_on_random_pixels():
+def test_image_networks_on_random_pixels(trainer):
     rows = [{"seed": i, "image": i % 3, "lr": 1e-3} for i in range(5)]
-    reference, stacked = both("siren", rows, load("digits", limit=5), 3, torch.float64, batch_size=10)
-    assert (reference.states - stacked.states).abs().max() <= 1e-10
+    reference, other = both(trainer, "siren", rows, load("digits", limit=5), 3, torch.float64, batch_size=10)
+    assert (reference.states - other.states).abs().max() <= 1e-10
 
 
-def test_a_max_pool_gives_the_gradient_to_the_first_of_equals():
+def test_a_max_pool_gives_the_gradient_to_the_first_of_equals(trainer):
     blank = load("digits", limit=40)
     data = Dataset(blank.train_x.round(), blank.train_y, blank.test_x, blank.test_y, 10, "black and white")
-    reference, stacked = both("cnn flatten", settings("cnn flatten"), data, 2, torch.float64)
-    assert (reference.states - stacked.states).abs().max() <= 1e-10
+    reference, other = both(trainer, "cnn flatten", settings("cnn flatten"), data, 2, torch.float64)
+    assert (reference.states - other.states).abs().max() <= 1e-10

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
     from zoo.sources import Dataset
 
-TRAINERS = {"reference": "zoo.population.reference:train_reference", "stacked": "zoo.population.stacked:train_stacked"}
+TRAINERS = {
+    "reference": "zoo.population.reference:train_reference",
+    "stacked": "zoo.population.stacked:train_stacked",
+    "native": "zoo.population.native:train_native",
+}
 
 
 @dataclass(frozen=True)
