@@ -100,7 +100,9 @@ def command_line() -> CommandLine:
     one.add_argument("spec", help="YAML file of the spec")
     one.add_argument("out", help="folder of the zoo: new, empty, or begun with this spec")
     one.add_argument("--workers", type=int, help="one-thread processes (default: one a core; 0: this process)")
-    one.add_argument("--trainer", choices=("auto", "reference", "stacked"), help="in place of the spec's trainer")
+    one.add_argument(
+        "--trainer", choices=("auto", "reference", "stacked", "native"), help="in place of the spec's trainer"
+    )
     one.add_argument("--quiet", action="store_true", help="no progress bar")
     one = line.command(
         info, "Tell what is in a zoo.", "examples:\n  zoo info runs/digits\n  zoo info runs/digits --json"

@@ -97,7 +97,7 @@ def make_header(spec: ZooSpec) -> dict[str, Any]:
         "data": dict(facts.data),
         "parameters": dict(facts.parameters),
         "trainers": trainers,
-        "versions": versions(),
+        "versions": versions(compiled=any(t["name"] == "native" for t in trainers.values())),
     }
 
 
@@ -112,19 +112,24 @@ def data_facts(data: "Dataset") -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """What decides the last bit of a trained weight: libraries, instruction set, threads."""
+def versions(compiled: bool) -> dict[str, str]:
+    """What decides the last bit of a trained weight: libraries, instruction set, threads; ``compiled``: the native
+    trainer's code, compiler and processor too."""
     from importlib.metadata import PackageNotFoundError, version
 
     import numpy
     import torch
+
+    from zoo.population.native_build import fingerprint
 
     try:
         own = version("metazoo")
     except PackageNotFoundError:
         own = "0"
     cpu = torch.backends.cpu.get_cpu_capability()
-    return {"metazoo": own, "torch": torch.__version__, "numpy": numpy.__version__, "cpu": cpu, "threads": "1"}
+    own_code = {"native": fingerprint()} if compiled else {}
+    found = {"metazoo": own, "torch": torch.__version__, "numpy": numpy.__version__, "cpu": cpu, "threads": "1"}
+    return found | own_code
 
 
 def _parameters(factory: str) -> list[str] | None:
@@ -156,19 +161,47 @@ def _try(spec: ZooSpec, member: PlannedMember, data: "Dataset") -> None:
 
 def _trainer(spec: ZooSpec, member: PlannedMember) -> dict[str, str]:
     """The trainer of one architecture and why."""
-    from zoo.population import why_not_stackable
-
     if spec.trainer == "reference":
         return {"name": "reference", "why": "the spec asks for it"}
-    reason = why_not_stackable(member.recipe)
-    if reason is None:
-        return {"name": "stacked", "why": "many networks of one architecture train at once"}
-    if spec.trainer == "stacked":
+    reasons = {}
+    for name, why_not in {"native": _why_not_native, "stacked": _why_not_stacked}.items():
+        if spec.trainer not in ("auto", name):
+            continue
+        reasons[name] = why_not(member)
+        if reasons[name] is None:
+            return {"name": name, "why": "; ".join([ADVANTAGES[name], *_told(reasons)])}
+    if spec.trainer != "auto":
         raise ValueError(
-            f"recipe {member.recipe['factory']}: the stacked trainer does not take it ({reason}); "
-            "set trainer to auto or reference"
+            f"recipe {member.recipe['factory']}: the {spec.trainer} trainer does not take it "
+            f"({reasons[spec.trainer]}); set trainer to auto or reference"
         )
-    return {"name": "reference", "why": reason}
+    return {"name": "reference", "why": "; ".join(_told(reasons))}
+
+
+ADVANTAGES = {"native": "compiled, one network at a time", "stacked": "many networks of one architecture train at once"}
+
+
+def _told(reasons: dict[str, str | None]) -> list[str]:
+    """Why trainers were passed over; the same reason once."""
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        if reason is not None:
+            names.setdefault(reason, []).append(name)
+    return [f"not {' or '.join(who)}: {reason}" for reason, who in names.items()]
+
+
+def _why_not_native(member: PlannedMember) -> str | None:
+    from zoo.population.losses import loss_name
+    from zoo.population.native import why_not_compiled
+
+    loss = loss_name(member.loss, fits_images=member.settings["image"] is not None)
+    return why_not_compiled(member.full_recipe, loss)
+
+
+def _why_not_stacked(member: PlannedMember) -> str | None:
+    from zoo.population import why_not_stackable
+
+    return why_not_stackable(member.recipe)
 
 
 def _check_empty(root: Path) -> None:
@@ -195,7 +228,8 @@ def _check_same(there: ZooSpec, here: ZooSpec, root: Path) -> None:
 
 def check_versions(manifest: Manifest, root: Path) -> None:
     """Raise ValueError unless this process trains as the one did that began the zoo."""
-    there, here = manifest.header["versions"], versions()
+    there = manifest.header["versions"]
+    here = versions(compiled="native" in there)
     differences = [f"{name} {there[name]} there, {here[name]} here" for name in there if there[name] != here.get(name)]
     if differences:
         raise ValueError(

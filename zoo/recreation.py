@@ -34,16 +34,16 @@ def recreate(member: Member | Mapping[str, Any], data: "Dataset | None" = None) 
     from zoo.population import train
 
     row = member.row if isinstance(member, Member) else member
-    if row["trainer"] != "reference":
+    if row["trainer"] == "stacked":
         raise ValueError(
-            f"expected a network of the reference trainer, got {row['id']}, which the {row['trainer']} trainer made: "
+            f"expected a network that was trained by itself, got {row['id']}, which the stacked trainer made: "
             "its last bits depend on its shard mates; build its whole zoo again instead"
         )
     if data is None:
         data = load_checked(json.loads(row["data"]), row["data_fingerprint"])
     job = make_job([_planned(row)], row["train_epochs"], row["batch_size"], row["epochs"])
     with one_thread():
-        return train(job, data, trainer="reference").states[:, 0]
+        return train(job, data, trainer=row["trainer"]).states[:, 0]
 
 
 def _planned(row: Mapping[str, Any]) -> PlannedMember:

@@ -10,7 +10,7 @@ from zoo.digests import digest
 from zoo.distributions import check_bounds, check_distribution
 from zoo.hyperparameters import check_value
 
-TRAINERS = ("auto", "reference", "stacked")
+TRAINERS = ("auto", "reference", "stacked", "native")
 SECTIONS = ("fixed", "grid", "random")
 
 
@@ -60,7 +60,8 @@ class ZooSpec:
         epochs: passes over a network's own training set.
         batch_size: samples a step.
         keep: epochs whose states are kept, 0 = before training; or ``{every: n}``. None keeps only the last.
-        trainer: ``reference`` (one network at a time), ``stacked`` (many at once) or ``auto``: stacked where it can.
+        trainer: ``reference`` (plain PyTorch), ``stacked`` (many networks at once), ``native`` (one at a
+            time, compiled), or ``auto``: the first of native, stacked and reference that takes the recipe.
         seed: from which every network's own seed follows.
         shard_size: most networks in one shard, the unit of work and of resuming.
 

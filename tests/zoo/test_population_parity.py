@@ -4,10 +4,10 @@ from itertools import product
 
 import pytest
 import torch
+from trainers import TRAINERS
 
 from graphs.families.activations import ACTIVATIONS
 from zoo.population import OPTIMISERS, TrainingJob, train
-from zoo.population.native_build import why_not_built
 from zoo.sources import Dataset, load
 
 FAMILIES = {
@@ -44,10 +44,8 @@ def settings(name: str) -> list[dict]:
     return rows
 
 
-@pytest.fixture(params=["stacked", "native"])
+@pytest.fixture(params=TRAINERS[1:])
 def trainer(request) -> str:
-    if request.param == "native" and (reason := why_not_built()):
-        pytest.skip(reason)
     return request.param
 
 
@@ -60,7 +58,9 @@ def both(trainer, name: str, rows: list[dict], data: Dataset, epochs: int, dtype
 @pytest.mark.parametrize("name", FAMILIES)
 def test_one_step_in_float64(trainer, name):
     data = load("digits", limit=19)
-    reference, other = both(trainer, name, settings(name), data, 1, torch.float64, batch_size=64 if name == "siren" else 10)
+    reference, other = both(
+        trainer, name, settings(name), data, 1, torch.float64, batch_size=64 if name == "siren" else 10
+    )
     assert torch.equal(reference.states[0], other.states[0])
     assert (reference.states[1] != reference.states[0]).any(-1).all()
     assert (reference.states - other.states).abs().max() <= 1e-10

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from trainers import NATIVE
 
 import zoo
 
 MakeSpec = Callable[..., zoo.ZooSpec]
 
 
-def test_ten_random_members_are_made_again_from_their_rows(small_spec: MakeSpec, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trainer", ["reference", NATIVE])
+def test_ten_random_members_are_made_again_from_their_rows(small_spec: MakeSpec, tmp_path: Path, trainer: str) -> None:
     varied = {
         "activation": ["relu", "tanh", "sigmoid", "gelu", "silu", "leaky_relu"],
         "init": ["default", "normal", "kaiming_uniform"],
@@ -23,7 +25,7 @@ def test_ten_random_members_are_made_again_from_their_rows(small_spec: MakeSpec,
         "dropout": [0.0, 0.5],
         "train_fraction": {"uniform": [0.3, 1]},
     }
-    z = zoo.build(small_spec(members=24, random=varied), tmp_path / "zoo", workers=1, progress=False)
+    z = zoo.build(small_spec(members=24, random=varied, trainer=trainer), tmp_path / "zoo", workers=1, progress=False)
     for number in random.Random(0).sample(range(24), 10):
         row = dict(z[number].row)
         again = zoo.recreate(row)

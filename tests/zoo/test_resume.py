@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from trainers import TRAINERS
 
 import zoo
 from zoo.manifest import NAME, Manifest
@@ -365,7 +366,7 @@ def test_changed_data_are_told(small_spec: MakeSpec, tmp_path: Path) -> None:
         zoo.build(small_spec(members=2), tmp_path / "zoo", workers=0, progress=False)
 
 
-@pytest.mark.parametrize("trainer", ["reference", "stacked"])
+@pytest.mark.parametrize("trainer", TRAINERS)
 def test_the_bytes_do_not_depend_on_the_workers(
     small_spec: MakeSpec, content: Content, tmp_path: Path, trainer: str
 ) -> None:

@@ -86,7 +86,7 @@ def test_grid_counts_cells_times_repeats_of_each_recipe() -> None:
         ({"keep": {"last": 2}}, "list of epochs or {every: n}"),
         ({"keep": "every:x"}, "expected every:N with a whole number N >= 1, got 'every:x'"),
         ({"epochs": 0}, "epochs: expected a whole number >= 1, got 0"),
-        ({"trainer": "native"}, "auto, reference, stacked, got 'native'"),
+        ({"trainer": "fast"}, "auto, reference, stacked, native, got 'fast'"),
         ({"recipes": []}, "at least one recipe"),
         ({"recipes": ["transformer"]}, "expected one of mlp, siren.*module:factory, got 'transformer'"),
         ({"recipes": [{"factory": "mlp", "loss": "mse"}]}, "expected 'module:function'.*got 'mse'"),

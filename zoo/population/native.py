@@ -24,6 +24,7 @@ from zoo.sources import Dataset
 
 RULES = {"sgd": 0, "adam": 1, "adamw": 2}
 LOSSES = {"cross_entropy": 0, "mse": 1}
+ROWS_A_CALL = 2**18
 NAMES = {torch.float32: "f32", torch.float64: "f64"}
 
 _P, _LONG, _REAL = ctypes.c_void_p, ctypes.c_long, ctypes.c_double
@@ -53,9 +54,9 @@ def train_native(
     reason = why_not_compiled(job.recipe, loss_name(job.loss, job.fits_images))
     if reason:
         raise ValueError(f"the native trainer does not take {job.recipe['factory']!r}: {reason}; use trainer='stacked'")
-    runs = []
+    runs, programs = [], Programs(job, dtype)
     for settings in job.settings:
-        runs.append(_train_member(job, settings, job_samples(data, settings, dtype), dtype))
+        runs.append(_train_member(job, settings, job_samples(data, settings, dtype), programs))
         progress(1)
     states, metrics = zip(*runs, strict=True)
     names = metrics[0][0]
@@ -67,24 +68,44 @@ def train_native(
 
 
 def _train_member(
-    job: TrainingJob, settings: MemberSettings, samples: Samples, dtype: torch.dtype
+    job: TrainingJob, settings: MemberSettings, samples: Samples, programs: Programs
 ) -> tuple[Tensor, list[dict[str, float]]]:
     """Kept states ``[T, P]`` and their metrics."""
-    name = loss_name(job.loss, job.fits_images)
-    module = initialise(job.recipe, settings).to(dtype)
-    check_network(module, job.recipe, samples, name)
     order = BatchOrder(settings, len(samples.train_x), job.batch_size)
-    weights = torch.cat([p.detach().flatten() for p in module.parameters()])
-    network = Network(write_program(module.float(), samples.train_x.shape[1:]), name, weights, settings)
-    states, metrics = [], []
+    network, states, metrics, done = programs.network(settings, samples), [], [], 0
     with random_stream(settings.stream("dropout")):
-        for epoch in range(job.epochs + 1):
-            if epoch > 0:
-                network.train(samples.train_x, samples.train_y, order.epoch())
-            if epoch in job.keep:
-                states.append(network.weights())
-                metrics.append(_evaluate(network, name, samples, order.chosen))
+        for epoch in job.keep:
+            for batches in _epochs(order, epoch - done):
+                network.train(samples.train_x, samples.train_y, batches)
+            states.append(network.weights())
+            metrics.append(_evaluate(network, programs.loss, samples, order.chosen))
+            done = epoch
     return torch.stack(states), metrics
+
+
+def _epochs(order: BatchOrder, count: int) -> Iterator[Tensor]:
+    """The batches ``[steps, batch]`` of so many epochs, several at a time: a call costs as much as some steps."""
+    at_a_time = max(1, ROWS_A_CALL // (order.steps * order.batch))
+    for first in range(0, count, at_a_time):
+        yield torch.cat([order.epoch() for _ in range(min(at_a_time, count - first))])
+
+
+class Programs:
+    """The networks of one job; members that share activation and dropout share a program."""
+
+    def __init__(self, job: TrainingJob, dtype: torch.dtype):
+        self.recipe, self.dtype, self.loss = job.recipe, dtype, loss_name(job.loss, job.fits_images)
+        self._known: dict[tuple[Any, ...], Program] = {}
+
+    def network(self, settings: MemberSettings, samples: Samples) -> Network:
+        """A member's network before training."""
+        module = initialise(self.recipe, settings)
+        key = (settings.activation, settings.dropout)
+        if key not in self._known:
+            check_network(module.to(self.dtype), self.recipe, samples, self.loss)
+            self._known[key] = write_program(module.float(), samples.train_x.shape[1:])
+        weights = torch.cat([p.detach().flatten() for p in module.parameters()]).to(self.dtype)
+        return Network(self._known[key], self.loss, weights, settings)
 
 
 def _evaluate(network: Network, loss: str, samples: Samples, chosen: Tensor) -> dict[str, float]:

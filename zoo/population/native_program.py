@@ -87,8 +87,9 @@ def write_program(module: nn.Module, input_shape: Sequence[int]) -> Program:
     if is_map and rows and rows[0][0][0] == FLATTEN:  # rows as they are
         is_map, rows = False, rows[1:]
     layers, parameters = zip(*rows, strict=True)
-    shape = tuple(input_shape) if is_map else (math.prod(input_shape), 1, 1)
-    return Program(layers, parameters, (int(is_map), *shape), tuple(dropouts), math.prod(x.shape[1:]))
+    channels, height, width = input_shape if is_map else (math.prod(input_shape), 1, 1)
+    shape = (int(is_map), channels, height, width)
+    return Program(layers, parameters, shape, tuple(dropouts), math.prod(x.shape[1:]))
 
 
 def _does_nothing(layer: nn.Module, shape: tuple[int, ...]) -> bool:

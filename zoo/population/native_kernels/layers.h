@@ -18,10 +18,9 @@ struct Shape {
   long values(long samples) const { return is_map ? units() * LANES<T> : samples * ld(); }
 };
 
-// Where a weight stands: ``rows`` x ``columns`` of the own layout at ``own``, and in torch's order at ``flat``.
+// Where a weight [inputs, outputs] stands: here from ``own`` on, with a stride each, and in torch's order from ``flat``.
 struct Place {
-  long own = 0, flat = 0, rows = 0, columns = 0, ld = 0;
-  long size() const { return rows * ld; }
+  long inputs = 0, outputs = 0, per_input = 0, per_output = 0, size = 0, own = 0, flat = 0;
 };
 
 template <class T>
@@ -48,12 +47,13 @@ struct Linear : Layer<T> {
   Buffer<T> turned;  // [N, K]
 
   Linear(Shape<T> in, long N, bool has_bias) : Layer<T>(in, {false, N, 1, 1}) {
-    this->weight = {0, 0, in.units(), N, whole<T>(N)};
-    if (has_bias) this->bias = {0, 0, 1, N, whole<T>(N)};
+    long ld = whole<T>(N);
+    this->weight = {in.units(), N, ld, 1, in.units() * ld};
+    if (has_bias) this->bias = {1, N, ld, 1, ld};
   }
   void bind(T* weights, T* gradients) override {
     w = weights + this->weight.own, dw = gradients + this->weight.own;
-    if (this->bias.rows) b = weights + this->bias.own, db = gradients + this->bias.own;
+    if (this->bias.inputs) b = weights + this->bias.own, db = gradients + this->bias.own;
     if (this->dx) turned = Buffer<T>(this->out.units() * this->in.ld());
   }
   void refresh() override {
@@ -71,15 +71,60 @@ struct Linear : Layer<T> {
   void backward(long n) override {
     long ld = this->out.ld();
     outer(this->x, this->in.ld(), this->dy, ld, dw, ld, n, this->in.units(), this->out.units());
-    if (b)
-      for (long j = 0; j < ld; j += LANES<T>) {
-        Vec<T> sum = at(db + j);
-        for (long m = 0; m < n; m++) sum += at(this->dy + m * ld + j);
-        at(db + j) = sum;
-      }
+    if (b) column_sums(this->dy, ld, db, n, this->out.units());
     if (this->dx)
       product(this->dy, ld, turned.get(), this->in.ld(), static_cast<const T*>(nullptr), this->dx, this->in.ld(), n,
               this->out.units(), this->in.units());
+  }
+};
+
+// A linear layer of so few outputs that lanes are inputs: its weights are [N, K].
+template <class T>
+struct NarrowLinear : Layer<T> {
+  T *w = nullptr, *b = nullptr, *dw = nullptr, *db = nullptr;
+
+  NarrowLinear(Shape<T> in, long N, bool has_bias) : Layer<T>(in, {false, N, 1, 1}) {
+    this->weight = {in.units(), N, 1, in.ld(), N * in.ld()};
+    if (has_bias) this->bias = {1, N, N, 1, N};
+  }
+  static constexpr long MOST = 3;  // outputs up to which this is the quicker form
+
+  void bind(T* weights, T* gradients) override {
+    w = weights + this->weight.own, dw = gradients + this->weight.own;
+    if (this->bias.inputs) b = weights + this->bias.own, db = gradients + this->bias.own;
+  }
+  template <class F>
+  void each(long n, F f) {
+    for (long o = 0; o < this->out.units(); o++)
+      for (long m = 0; m < n; m++) f(o, o * this->in.ld(), m * this->in.ld(), m * this->out.ld() + o);
+  }
+  void forward(long n, bool) override {
+    each(n, [&](long o, long row, long sample, long place) {
+      Vec<T> sum = at(this->x + sample) * at(w + row);
+      for (long k = LANES<T>; k < this->in.ld(); k += LANES<T>) sum += at(this->x + sample + k) * at(w + row + k);
+      this->y[place] = sum_lanes<T>(sum) + (b ? b[o] : T(0));
+    });
+  }
+  void backward(long n) override {
+    for (long k = 0; k < this->in.ld(); k += LANES<T>)
+      for (long o = 0; o < this->out.units(); o++) weights_of(o, k, n);
+    if (b) each(n, [&](long o, long, long, long place) { db[o] += this->dy[place]; });
+    if (!this->dx) return;
+    for (long m = 0; m < n; m++)
+      for (long k = 0; k < this->in.ld(); k += LANES<T>) {
+        Vec<T> sum{};
+        for (long o = 0; o < this->out.units(); o++) sum += this->dy[m * this->out.ld() + o] * at(w + o * this->in.ld() + k);
+        at(this->dx + m * this->in.ld() + k) = sum;
+      }
+  }
+  // Four sums at a time: one would wait for itself.
+  void weights_of(long o, long k, long n) {
+    Vec<T> sums[4] = {at(dw + o * this->in.ld() + k)};
+    long m = 0;
+    for (; m + 4 <= n; m += 4)
+      for (int i = 0; i < 4; i++) sums[i] += this->dy[(m + i) * this->out.ld() + o] * at(this->x + (m + i) * this->in.ld() + k);
+    for (; m < n; m++) sums[0] += this->dy[m * this->out.ld() + o] * at(this->x + m * this->in.ld() + k);
+    at(dw + o * this->in.ld() + k) = (sums[0] + sums[1]) + (sums[2] + sums[3]);
   }
 };
 
@@ -98,17 +143,17 @@ struct Convolution : Layer<T> {
     window = {in.c, high, wide, O, out.h, out.w, kernel, kernel, stride};
     back = {O, high + kernel - 1, wide + kernel - 1, in.c, high, wide, kernel, kernel, 1};
     long taps = in.c * kernel * kernel;
-    this->weight = {0, 0, taps, O, O};
-    if (has_bias) this->bias = {0, 0, 1, O, O};
+    this->weight = {taps, O, O, 1, taps * O};
+    if (has_bias) this->bias = {1, O, O, 1, O};
     if (padding) padded = Buffer<T>(in.c * high * wide * LANES<T>);
     sums = Buffer<T>(taps * O * LANES<T>);
     bias_sums = Buffer<T>(O * LANES<T>);
   }
   void bind(T* weights, T* gradients) override {
     w = weights + this->weight.own, dw = gradients + this->weight.own;
-    if (this->bias.rows) b = weights + this->bias.own, db = gradients + this->bias.own;
+    if (this->bias.inputs) b = weights + this->bias.own, db = gradients + this->bias.own;
     if (!this->dx) return;
-    turned = Buffer<T>(this->weight.size());
+    turned = Buffer<T>(this->weight.size);
     spread = Buffer<T>(back.in_c * back.in_h * back.in_w * LANES<T>);
     if (padding) unpadded = Buffer<T>(this->in.c * high * wide * LANES<T>);
   }
@@ -156,7 +201,7 @@ struct Convolution : Layer<T> {
       }
   }
   void collect() override {
-    for (long i = 0; i < this->weight.size(); i++) dw[i] += sum_lanes<T>(vectors(sums.get())[i]);
+    for (long i = 0; i < this->weight.size; i++) dw[i] += sum_lanes<T>(vectors(sums.get())[i]);
     if (b)
       for (long o = 0; o < this->out.c; o++) db[o] += sum_lanes<T>(vectors(bias_sums.get())[o]);
     sums.zero();

@@ -83,7 +83,9 @@ class Network {
   std::unique_ptr<Layer<T>> make(const long* f, T p, Shape<T> in) {
     long n = samples_;
     switch (f[0]) {
-      case LINEAR: return std::make_unique<Linear<T>>(in, f[1], f[2]);
+      case LINEAR:
+        if (f[1] <= NarrowLinear<T>::MOST) return std::make_unique<NarrowLinear<T>>(in, f[1], f[2]);
+        return std::make_unique<Linear<T>>(in, f[1], f[2]);
       case CONVOLUTION: return std::make_unique<Convolution<T>>(in, f[1], f[3], f[4], f[5], f[2]);
       case MAXIMUM: return std::make_unique<Pool<T, true>>(in, f[1], f[1]);
       case MEAN: return std::make_unique<Pool<T, false>>(in, f[1] ? f[1] : in.h, f[1] ? f[1] : in.w);
@@ -105,7 +107,7 @@ class Network {
     for (auto& layer : layers_)
       for (Place* place : {&layer->weight, &layer->bias}) {
         place->own = own, place->flat = flat;
-        own += whole<T>(place->size()), flat += place->rows * place->columns;
+        own += whole<T>(place->size), flat += place->inputs * place->outputs;
       }
     weights_ = Buffer<T>(own), gradients_ = Buffer<T>(own);
   }
@@ -120,7 +122,7 @@ class Network {
       values_.emplace_back(layer->out.values(samples_));
       dy = layer->dy = values_.back().get();
       layer->bind(weights_.get(), gradients_.get());
-      learns = learns || layer->weight.rows;
+      learns = learns || layer->weight.inputs;
     }
   }
 
@@ -129,8 +131,9 @@ class Network {
   void each_weight(F visit) {
     for (auto& layer : layers_)
       for (const Place& p : {layer->weight, layer->bias})
-        for (long c = 0; c < p.columns; c++)
-          for (long r = 0; r < p.rows; r++) visit(weights_.get()[p.own + r * p.ld + c], p.flat + c * p.rows + r);
+        for (long o = 0; o < p.outputs; o++)
+          for (long i = 0; i < p.inputs; i++)
+            visit(weights_.get()[p.own + i * p.per_input + o * p.per_output], p.flat + o * p.inputs + i);
   }
 
   void forward(const T* x, const long* rows, long n, bool training) {
@@ -175,9 +178,9 @@ class Network {
     for (long i = 0; i < N; i++) {
       T gap = out[i] - target[i];
       gradient[i] = gap * (T(2) / (batch * N));
-      value += static_cast<double>(gap) * gap / (batch * N);
+      value += static_cast<double>(gap) * gap;
     }
-    return value;
+    return value / (batch * N);
   }
 
   long loss_, samples_;

@@ -85,3 +85,23 @@ void outer(const T* x, long ldx, const T* dy, long ldy, T* dw, long ldw, long M,
   while (vectors - j >= 2) next(std::integral_constant<int, 2>{});
   while (vectors - j >= 1) next(std::integral_constant<int, 1>{});
 }
+
+template <class T, int C>
+inline void sums_of(const T* dy, long ldy, T* db, long M) {
+  constexpr int L = LANES<T>;
+  Vec<T> even[C], odd[C];
+  for (int j = 0; j < C; j++) even[j] = at(db + j * L), odd[j] = Vec<T>{};
+  long m = 0;
+  for (; m + 2 <= M; m += 2)
+    for (int j = 0; j < C; j++) even[j] += at(dy + m * ldy + j * L), odd[j] += at(dy + (m + 1) * ldy + j * L);
+  for (int j = 0; j < C; j++) at(db + j * L) = even[j] + odd[j] + (m < M ? at(dy + m * ldy + j * L) : Vec<T>{});
+}
+
+// db [N] += the sums of the columns of dy [M, ldy], over whole vectors.
+template <class T>
+void column_sums(const T* dy, long ldy, T* db, long M, long N) {
+  constexpr int L = LANES<T>;
+  long j = 0, vectors = whole<T>(N) / L;
+  for (; j + 2 <= vectors; j += 2) sums_of<T, 2>(dy + j * L, ldy, db + j * L, M);
+  for (; j < vectors; j++) sums_of<T, 1>(dy + j * L, ldy, db + j * L, M);
+}

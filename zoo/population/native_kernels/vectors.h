@@ -43,11 +43,9 @@ inline const Vec<T>& at(const T* p) {
 
 template <class T>
 inline T sum_lanes(Vec<T> v) {
-  T lanes[LANES<T>];
-  std::memcpy(lanes, &v, sizeof(v));
-  for (int n = LANES<T> / 2; n; n /= 2)
-    for (int i = 0; i < n; i++) lanes[i] += lanes[i + n];
-  return lanes[0];
+  T total = 0;
+  for (int i = 0; i < LANES<T>; i++) total += v[i];  // the compiler adds halves
+  return total;
 }
 
 // Memory that starts at a vector, zero at first.

@@ -1,0 +1,9 @@
+"""The trainers that this machine has."""
+
+import pytest
+
+from zoo.population.native_build import why_not_built
+
+_reason = why_not_built()
+NATIVE = pytest.param("native", marks=pytest.mark.skipif(_reason is not None, reason=_reason or ""))
+TRAINERS = ["reference", "stacked", NATIVE]
