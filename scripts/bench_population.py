@@ -1,24 +1,31 @@
-"""How much faster the stacked trainer is than training one network at a time, and how closely the two agree.
+"""How much faster the stacked and the native trainer are than a plain PyTorch loop, and how closely they agree with it.
 
-Both trainers run the same jobs (same seeds, batches and settings of each member) in one process, in turn, on one
-thread; time is CPU time of the whole job, initialisation and final evaluation included.
+All run the same jobs (same seeds, batches and settings of each member) in one process, in turn, on one thread; time is
+CPU time of the whole job, initialisation and final evaluation included. Beside them stand what the core can do at best
+(independent multiply-adds on registers) and what it reaches in a large matrix product.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import statistics
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import _results
+import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from graphs.families.activations import ACTIVATIONS
+from graphs.recipe import Recipe
 from zoo.population import OPTIMISERS, TrainingJob, train
+from zoo.population.native_build import library
 from zoo.sources import Dataset, load
 
 CNN_S = {
@@ -36,12 +43,12 @@ SMALL_CNN = {"channels": [4, 6], "pool": [2, 1], "readout": "flatten", "hidden":
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison: what is trained, on which data, and the least speed-up."""
+    """One comparison: what is trained, on which data, and the least speed-up of each trainer."""
 
     name: str
     job: TrainingJob
     data: Dataset
-    bound: float
+    bounds: Mapping[str, float]
 
     @property
     def samples(self) -> int:
@@ -61,9 +68,24 @@ def cases(seed: int, quick: bool) -> list[Case]:
     scale = 1 if quick else 2
     mlp, siren, cnn = ({"factory": "mlp"}, {"factory": "siren"}, {"factory": "cnn", "arguments": CNN_S})
     return [
-        Case("MLP 64-32-32-10, batch 10", job(mlp, members(64, seed), 2 * scale, 10), digits, 15.0),
-        Case("SIREN 2-32-32-1, 784 coordinates", job(siren, members(20, seed, True), 100 * scale, 784), images, 3.5),
-        Case("CNN-s, 2464 parameters, batch 10", job(cnn, members(8, seed), scale, 10), images, 1.4),
+        Case(
+            "MLP 64-32-32-10, batch 10",
+            job(mlp, members(64, seed), 2 * scale, 10),
+            digits,
+            {"stacked": 15, "native": 90},
+        ),
+        Case(
+            "SIREN 2-32-32-1, 784 coordinates",
+            job(siren, members(20, seed, True), 100 * scale, 784),
+            images,
+            {"stacked": 3.5, "native": 25},
+        ),
+        Case(
+            "CNN-s, 2464 parameters, batch 10",
+            job(cnn, members(8, seed), scale, 10),
+            images,
+            {"stacked": 1.4, "native": 9},
+        ),
     ]
 
 
@@ -90,19 +112,66 @@ def cpu_seconds(case: Case, trainer: str) -> float:
 
 
 def compare_speed(case: Case, repeats: int) -> list[dict[str, Any]]:
-    """Median ratio of CPU times over alternating runs, with both rates in network x samples a second."""
-    for trainer in ("reference", "stacked"):
+    """Median ratios of CPU times over alternating runs, with the rates in network x samples a second."""
+    trainers = ("reference", *case.bounds)
+    for trainer in trainers:
         warm = TrainingJob(case.job.recipe, case.job.members[:2], epochs=1, batch_size=case.job.batch_size, keep=(1,))
         train(warm, case.data, trainer)
-    pairs = [(cpu_seconds(case, "reference"), cpu_seconds(case, "stacked")) for _ in range(repeats)]
-    ratios = [one / many for one, many in pairs]
-    rates = [case.samples / statistics.median(times) for times in zip(*pairs, strict=True)]
-    return [
-        _results.row(f"{case.name}: one at a time", rates[0], "net*samples/s"),
-        _results.row(f"{case.name}: stacked", rates[1], "net*samples/s"),
-        _results.row(f"{case.name}: slowest run", min(ratios), "x"),
-        _results.row(f"{case.name}: speed-up", statistics.median(ratios), "x", at_least=case.bound),
-    ]
+    rounds = [{trainer: cpu_seconds(case, trainer) for trainer in trainers} for _ in range(repeats)]
+    rate = {trainer: case.samples / statistics.median(r[trainer] for r in rounds) for trainer in trainers}
+    rows = [_results.row(f"{case.name}: one at a time", rate["reference"], "net*samples/s")]
+    for trainer, bound in case.bounds.items():
+        ratios = [r["reference"] / r[trainer] for r in rounds]
+        rows += [
+            _results.row(f"{case.name}: {trainer}", rate[trainer], "net*samples/s"),
+            _results.row(f"{case.name}: {trainer}, products", rate[trainer] * operations(case) / 1e9, "GFLOP/s"),
+            _results.row(f"{case.name}: {trainer}, slowest run", min(ratios), "x"),
+            _results.row(f"{case.name}: {trainer}, speed-up", statistics.median(ratios), "x", at_least=bound),
+        ]
+    return rows
+
+
+@torch.no_grad()
+def operations(case: Case) -> float:
+    """Floating-point operations of the products of one sample's step: forward, and backward for weights and inputs."""
+    module = Recipe.from_dict(case.job.recipe).build()
+    counts: list[int] = []
+
+    def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        counts.append(2 * output[0].numel() * next(layer.parameters())[0].numel())
+
+    for layer in module.modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            layer.register_forward_hook(count)
+    module(torch.zeros(1, 2) if case.job.fits_images else case.data.train_x[:1])
+    return 3 * sum(counts) - counts[0]  # the gradient of the data is not needed
+
+
+def limits() -> list[dict[str, Any]]:
+    """What the core does at best, and in a product of large matrices."""
+    rounds = library().fma_rounds
+    rounds.restype, rounds.argtypes = ctypes.c_double, [ctypes.c_long, ctypes.c_void_p]
+    matrix = torch.rand(1024, 1024)
+
+    def product_of_matrices() -> float:
+        torch.mm(matrix, matrix)
+        return 2.0 * 1024**3
+
+    def multiply_adds() -> float:
+        return rounds(10_000_000, np.array([0.5, 0.25], np.float32).ctypes.data)
+
+    names = {"multiply-adds on registers": multiply_adds, "product of 1024x1024 matrices": product_of_matrices}
+    return [_results.row(f"limit: {name}", best_rate(work), "GFLOP/s") for name, work in names.items()]
+
+
+def best_rate(work: Callable[[], float]) -> float:
+    """The best of ten runs, in 1e9 operations a second."""
+    rates = []
+    for _ in range(10):
+        start = time.process_time()
+        operations_done = work()
+        rates.append(operations_done / (time.process_time() - start) / 1e9)
+    return max(rates)
 
 
 def compare_weights(seed: int) -> list[dict[str, Any]]:
@@ -116,12 +185,12 @@ def compare_weights(seed: int) -> list[dict[str, Any]]:
             (torch.float64, 1, 1e-10, "largest difference"),
             (torch.float32, 200, 1e-4, "relative"),
         ]:
-            errors = difference(recipe, settings, steps, dtype)
-            name = str(dtype).removeprefix("torch.")
-            rows += [
-                _results.row(f"{family} {a} {o}: {name}, {steps} step(s)", error, unit, at_most=bound)
-                for (a, o), error in zip(kinds, errors, strict=True)
-            ]
+            name = f"{str(dtype).removeprefix('torch.')}, {steps} step(s)"
+            for trainer, errors in differences(recipe, settings, steps, dtype).items():
+                rows += [
+                    _results.row(f"{trainer} {family} {a} {o}: {name}", error, unit, at_most=bound)
+                    for (a, o), error in zip(kinds, errors, strict=True)
+                ]
     return rows
 
 
@@ -133,16 +202,21 @@ def setting(seed: int, activation: str, optimiser: str, family: str) -> dict[str
     return {**row, "image": 0} if family == "siren" else {**row, "dropout": 0.1 * (seed % 3)}
 
 
-def difference(recipe: dict[str, Any], settings: list[dict[str, Any]], steps: int, dtype: torch.dtype) -> list[float]:
-    """Of each member's weights: the largest difference in float64, else relative to their norm."""
+def differences(
+    recipe: dict[str, Any], settings: list[dict[str, Any]], steps: int, dtype: torch.dtype
+) -> dict[str, list[float]]:
+    """Of each member's weights, by trainer: the largest difference in float64, else relative to their norm."""
     # 19 samples make one step an epoch of random ten; 200 make twenty.
     data = load("digits", limit=19 if steps == 1 else 200)
     epochs = steps if recipe["factory"] == "siren" or steps == 1 else steps // 20
     batch_size = 64 if recipe["factory"] == "siren" else 10
     work = TrainingJob(recipe, tuple(settings), epochs=epochs, batch_size=batch_size, keep=(epochs,))
-    one, many = (train(work, data, trainer, dtype=dtype).states[0] for trainer in ("reference", "stacked"))
-    gap = one - many
-    return (gap.abs().amax(1) if dtype == torch.float64 else gap.norm(dim=1) / one.norm(dim=1)).tolist()
+    one, found = train(work, data, dtype=dtype).states[0], {}
+    for trainer in ("stacked", "native"):
+        gap = one - train(work, data, trainer, dtype=dtype).states[0]
+        relative = gap.norm(dim=1) / one.norm(dim=1)
+        found[trainer] = (gap.abs().amax(1) if dtype == torch.float64 else relative).tolist()
+    return found
 
 
 def main() -> None:
@@ -152,10 +226,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows = []
+    rows = limits()
+    _results.show(rows)
     for case in cases(options.seed, options.quick):
-        rows += compare_speed(case, repeats=3 if options.quick else 5)
-        _results.show(rows[-4:])
+        found = compare_speed(case, repeats=3 if options.quick else 5)
+        _results.show(found)
+        rows += found
     parity = compare_weights(options.seed)
     _results.show(parity)
     _results.finish(options.json, rows + parity, options.seed)

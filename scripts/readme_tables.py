@@ -53,22 +53,35 @@ def plain(rows: list[dict[str, Any]]) -> str:
 
 
 def speed(rows: list[dict[str, Any]]) -> str:
-    """Rates and speed-ups a line an architecture, then the worst parity."""
-    cases: dict[str, dict[str, float]] = {}
-    for r in rows:
-        case, _, figure = r["what"].rpartition(": ")
-        cases.setdefault(case, {})[figure] = r["value"]
-    names = ("one at a time", "stacked", "speed-up", "slowest run")
+    """Rates and speed-ups a line a trainer of an architecture, then the worst parity and the limits of the core."""
+    values = {r["what"]: r for r in rows}
     rate = "networks x samples a second"
-    lines = [f"| | one at a time, {rate} | stacked | speed-up, median | slowest run |", "|---" * 5 + "|"]
-    for case, figures in cases.items():
-        if "speed-up" in figures:
-            a, b, ratio, slowest = (figures[n] for n in names)
-            lines.append(f"| {case} | {a:,.0f} | {b:,.0f} | {ratio:.1f}x | {slowest:.1f}x |")
-    parity = {kind: max(f[kind] for f in cases.values() if kind in f) for kind in PARITY}
-    told = "; ".join(f"{kind}: {value:.1e}" for kind, value in parity.items())
-    count = sum(PARITY[0] in f for f in cases.values())
-    return "\n".join(lines) + f"\n\nLargest difference of weights between the two, over {count} combinations: {told}."
+    lines = [f"| | {rate} | GFLOP/s of products | speed-up, median | slowest run | bound |", "|---" * 6 + "|"]
+    for what in [what for what in values if what.endswith(": one at a time")]:
+        case = what.removesuffix(": one at a time")
+        lines.append(f"| {case}: plain loop | {values[what]['value']:,.0f} | | 1x | | |")
+        for trainer in ("stacked", "native"):
+            first = f"{case}: {trainer}"
+            each, products, slowest, ratio = (
+                values[f"{first}{figure}"] for figure in ("", ", products", ", slowest run", ", speed-up")
+            )
+            verdict = f"{ratio['bound']}{'' if ratio['holds'] else ', **missed**'}"
+            lines.append(
+                f"| {first} | {each['value']:,.0f} | {products['value']:.0f} | {ratio['value']:.1f}x "
+                f"| {slowest['value']:.1f}x | {verdict} |"
+            )
+    return "\n".join([*lines, "", _limits(values), "", _parity(rows)])
+
+
+def _limits(values: dict[str, dict[str, Any]]) -> str:
+    found = [f"{what.removeprefix('limit: ')} {r['value']:.0f}" for what, r in values.items() if "limit: " in what]
+    return f"The core at its best in the same run, in GFLOP/s: {', '.join(found)}."
+
+
+def _parity(rows: list[dict[str, Any]]) -> str:
+    of_kind = {kind: [r["value"] for r in rows if r["what"].endswith(f": {kind}")] for kind in PARITY}
+    told = "; ".join(f"{kind}: {max(found):.1e}" for kind, found in of_kind.items())
+    return f"Largest difference of weights to the plain loop, over {len(of_kind[PARITY[0]])} combinations: {told}."
 
 
 def by_model(rows: list[dict[str, Any]]) -> str:
