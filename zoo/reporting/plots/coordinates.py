@@ -44,7 +44,7 @@ def _parts(survey: "Survey") -> list[Part]:
         return [Text("The networks differ in their seeds alone.")]
     rows = survey.chosen(good)
     sampled = "" if len(rows) == len(good) else f", drawn at random of {len(good):,}"
-    told = f"{amount(len(rows), 'network')}{sampled}. Within a slot lines are ordered by score: its colours tell their share."
+    told = f"{amount(len(rows), 'network')}{sampled}. Lines that share a setting are ordered by score."
     if len(survey.features) > AXES - 1:
         told += f" The first {AXES - 1} of {len(survey.features)} hyper-parameters are shown."
     return [Text(told), Plot("coordinates-plot", _figure(survey, rows))]

@@ -31,11 +31,10 @@ def _parts(survey: "Survey") -> list[Part]:
     if survey.score is None:
         return [Text("This zoo has no metrics.")]
     left_out = int(np.isnan(survey.final).sum())
-    told = (
-        [Text(f"{left_out:,} of {amount(len(survey), 'network')} without a finite score left out.")] if left_out else []
-    )
+    lost = Text(f"Left out: {left_out:,} of {amount(len(survey), 'network')}, without a finite score.")
+    told: list[Part] = [lost] if left_out else []
     if left_out == len(survey):
-        return [*told]
+        return told
     edges = bin_edges(survey.final)
     title = f"{survey.score.title}, last state"
     recipe = new_figure(

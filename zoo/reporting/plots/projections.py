@@ -37,7 +37,8 @@ def _parts(survey: "Survey") -> list[Part]:
     parts: list[Part] = [
         Text(
             "Left: the weights themselves (PCA). Right: mean, standard deviation and quantiles (0, 25, 50, 75, 100 %) "
-            "of every layer, standardised (PCA); these do not change when neurons are permuted."
+            "of every layer, standardised (PCA); these do not change when neurons are permuted. In brackets: the share "
+            "of all variance."
         )
     ]
     if len(fit) < len(found) or len(fit) > MOST:
@@ -83,8 +84,8 @@ def _figure(survey: "Survey", rows: "np.ndarray", weights: Projection, statistic
     words = [survey.words(row) for row in rows.tolist()]
     for column, projection in enumerate((weights, statistics), start=1):
         figure.add_trace(_points(survey, rows, projection, words), 1, column)
-        for axis, share in zip((figure.update_xaxes, figure.update_yaxes), projection.shares, strict=True):
-            axis(title_text=f"component ({share:.1%} of the variance)", row=1, col=column)
+        first, second = (f"component {n} ({share:.1%})" for n, share in enumerate(projection.shares, start=1))
+        figure.update_xaxes(title_text=first, row=1, col=column).update_yaxes(title_text=second, row=1, col=column)
     bar = {"title": {"text": survey.score.title if survey.score else ""}, "thickness": 12, "outlinewidth": 0}
     scale = {
         "colorscale": list(SCALE),
