@@ -230,6 +230,17 @@ def test_a_zoo_where_all_diverged_is_told(small_spec: MakeSpec, tmp_path: Path) 
     assert "3 of 3 networks (100.0%) diverged" in text
 
 
+def test_a_zoo_that_was_not_built_from_a_spec_is_told(small_zoo: zoo.Zoo, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(small_zoo.root, tmp_path / "foreign"))
+    (root / "spec.yaml").unlink()
+    first, rest = (root / "manifest.jsonl").read_text().split("\n", 1)
+    header = json.loads(first) | {"spec": None, "imported": {"format": "some-format", "files": 7}}
+    (root / "manifest.jsonl").write_text(json.dumps(header) + "\n" + rest)
+    _, text = written(zoo.open(root), tmp_path)
+    assert "none: not built from a spec" in text
+    assert "format some-format, files 7" in text
+
+
 def test_names_cannot_break_the_page(small_zoo: zoo.Zoo, tmp_path: Path) -> None:
     root = shutil.copytree(small_zoo.root, tmp_path / "a<script>alert(1)</b>&c")
     zoo.write_report(root, tmp_path / "report.html", progress=False)

@@ -34,5 +34,9 @@ def choose_score(names: Sequence[str]) -> Score | None:
     >>> choose_score(["loss", "psnr"]).title
     'PSNR, dB'
     """
-    known = [name for name in PREFERRED if name in names] or sorted(names)
-    return Score(known[0]) if known else None
+    return Score(in_order(names)[0]) if names else None
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """Metrics with the known ones first, in the order of preference."""
+    return [name for name in PREFERRED if name in names] + sorted(set(names) - set(PREFERRED))

@@ -83,7 +83,7 @@ def _facts(survey: Survey) -> dict[str, str]:
 
     facts = {"networks": f"{len(survey):,}", "states": f"{len(survey.zoo.samples()):,}"}
     facts["architectures"] = f"{len(set(survey.texts('architecture').tolist())):,}"
-    facts["data"] = Path(survey.table["data_name"][0].as_py()).name
+    facts["data"] = Path(survey.zoo.store.manifest.header["data"]["name"]).name
     facts["size"] = bytes_words(sum(path.stat().st_size for path in zoo_files(survey.zoo.root)))
     facts["diverged"] = f"{int((~survey.ok).sum()):,}"
     there = survey.final[np.isfinite(survey.final)]

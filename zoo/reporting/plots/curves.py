@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from zoo.reporting.bands import BANDS, band_traces
-from zoo.reporting.scores import Score
+from zoo.reporting.scores import Score, in_order
 from zoo.reporting.section import Part, Plot, Section, Text
 from zoo.reporting.theme import LOG, styled
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from zoo.reporting.survey import Survey
 
-PANELS = 4
+PANELS = 6
 
 
 def section(survey: "Survey") -> Section:
@@ -31,10 +31,11 @@ def _parts(survey: "Survey") -> list[Part]:
         return [Text(f"Only the state of epoch {survey.epochs[0]} was kept, so there are no curves.")]
     if not survey.ok.any():
         return [Text("All networks diverged.")]
-    names = [survey.score.name, *(name for name in survey.metrics if name != survey.score.name)][:PANELS]
+    names, others = in_order(survey.metrics)[:PANELS], in_order(survey.metrics)[PANELS:]
+    more = f" Also measured: {', '.join(others)}." if others else ""
     choices = tuple((grouping.name, grouping.title) for grouping in survey.groupings)
     return [
-        Text(f"{BANDS} Diverged networks are left out."),
+        Text(f"{BANDS} Diverged networks are left out.{more}"),
         Plot("curves-plot", _figure(survey, names), choices=choices),
     ]
 

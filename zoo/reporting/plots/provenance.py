@@ -1,7 +1,8 @@
 """Where a zoo comes from: spec, data, versions, trainers, seeds, checksums."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from zoo.report import trainers_of
 from zoo.reporting.section import Listing, Part, Section, Table
 from zoo.reporting.words import amount
 
@@ -21,33 +22,42 @@ def section(survey: "Survey") -> Section:
 
 
 def _parts(survey: "Survey") -> list[Part]:
-    from zoo.report import info
-
-    zoo, report = survey.zoo.store, info(survey.zoo.root)
-    trainers = [(row["name"], f"{row['members']:,}", row["why"]) for row in report["trainers"]]
+    store = survey.zoo.store
+    header = store.manifest.header
+    trainers = [(row["name"], f"{row['members']:,}", row["why"]) for row in trainers_of(header, survey.table)]
+    spec = [Listing("The spec, as YAML", store.spec.to_yaml())] if header["spec"] else []
     return [
-        Table("Origin", ("what", "value"), _origin(survey, report)),
+        Table("Origin", ("what", "value"), _origin(survey, header)),
         Table("Trainers", ("trainer", "networks", "why"), trainers),
-        Listing("The spec, as YAML", zoo.spec.to_yaml()),
+        *spec,
         Listing("Checksums (sha256) in the manifest", _checksums(survey)),
     ]
 
 
-def _origin(survey: "Survey", report: dict) -> list[tuple[str, str]]:
-    import numpy as np
-
-    versions = dict(report["versions"])
+def _origin(survey: "Survey", header: dict[str, Any]) -> list[tuple[str, str]]:
+    versions, data = dict(header["versions"]), header["data"]
     machine = {name: versions.pop(name) for name in ("cpu", "threads") if name in versions}
-    seeds = len(np.unique(survey.numbers("seed")))
+    seconds = sum(row["seconds"] for row in survey.zoo.store.manifest.shards.values())
     return [
-        ("data", f"{report['data']['name']}, fingerprint {report['data']['fingerprint']}"),
-        ("spec", f"digest {report['spec']}"),
-        ("seeds", f"{survey.zoo.spec.seed} of the zoo; {seeds:,} different among {amount(len(survey), 'network')}"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
-        ("machine", ", ".join(f"{name} {value}" for name, value in machine.items()) or "not recorded"),
-        ("training time", f"{report['train_seconds']:,.0f} s, summed over the shards"),
+        ("data", f"{data['name']}, fingerprint {data['fingerprint'] or 'not recorded'}"),
+        ("spec", f"digest {header['spec']}" if header["spec"] else "none: not built from a spec"),
+        *([("imported", _listed(header["imported"]))] if "imported" in header else []),
+        ("seeds", _seeds(survey)),
+        ("versions", _listed(versions)),
+        ("machine", _listed(machine)),
+        ("training time", f"{seconds:,.0f} s, summed over the shards"),
         ("this page", f"at most {survey.limit:,} networks drawn one by one, chosen with seed {survey.seed}"),
     ]
+
+
+def _seeds(survey: "Survey") -> str:
+    seeds = set(survey.table["seed"].to_pylist()) - {None}
+    told = f"{len(seeds):,} different among {amount(len(survey), 'network')}"
+    return f"{survey.zoo.spec.seed} of the zoo; {told}" if survey.zoo.store.manifest.header["spec"] else told
+
+
+def _listed(facts: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items()) or "not recorded"
 
 
 def _checksums(survey: "Survey") -> str:
