@@ -8,7 +8,7 @@ import pytest
 import zoo
 from zoo.reporting.bands import QUANTILES, quantile_bands
 from zoo.reporting.features import Feature
-from zoo.reporting.grouping import group_by
+from zoo.reporting.grouping import Grouping, explained, group_by
 from zoo.reporting.plots.distributions import bin_edges, counted
 from zoo.reporting.plots.duplicates import find_duplicates
 from zoo.reporting.plots.norms import read_norms, whole_norms
@@ -74,6 +74,18 @@ def test_groups_are_values_or_quartiles_and_none_is_one_of_its_own() -> None:
     assert rare.labels[-1] == "others"
     assert len(rare.labels) == 10
     assert rare.members[0] == rare.members[30] != rare.members[29]
+
+
+def test_the_share_of_a_grouping_is_that_of_an_analysis_of_variance() -> None:
+    rng = np.random.default_rng(2)
+    groups = group_by(Feature("init", rng.choice(["a", "b", "c"], 60)))
+    values = rng.normal(size=60) + groups.members
+    within = sum(np.square(own - own.mean()).sum() for own in (values[groups.members == n] for n in range(3)))
+    share = 1 - within / np.square(values - values.mean()).sum()
+    lost = np.append(values, np.nan)
+    more = Grouping("init", "init", groups.labels, np.append(groups.members, 0))
+    np.testing.assert_allclose([explained(groups, values), explained(more, lost)], share)
+    assert explained(groups, np.full(60, np.nan)) == 0
 
 
 @pytest.mark.parametrize(

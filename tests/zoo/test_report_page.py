@@ -146,9 +146,9 @@ def test_a_browser_draws_every_plot_and_says_nothing(report: tuple[dict[str, Any
 
 def test_views_can_be_changed_and_lines_filtered(seen: Seen) -> None:
     views = {(plot, view): names for plot, view, names, _ in seen.told["views"]}
-    assert {view for _, view in views} == {"recipe", "activation", "optimiser", "lr", "width", "split"}
+    assert {view for _, view in views} == {"family", "activation", "optimiser", "lr", "width", "split"}
     assert [name.split()[0] for name in views["curves-plot", "activation"]] == ["identity", "relu"]
-    assert [name.split()[0] for name in views["norms-plot", "recipe"]] == ["cnn", "mlp"]
+    assert [name.split()[0] for name in views["norms-plot", "family"]] == ["cnn", "mlp"]
     assert all(traces > 0 for *_, traces in seen.told["views"])
     everything, some, again = seen.told["lines"]
     assert 0 < some < everything

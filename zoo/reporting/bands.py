@@ -17,6 +17,8 @@ BANDS = (
     "90 % of its networks."
 )
 
+ORDER = "The grouping that tells most of the score comes first."
+
 
 def quantile_bands(curves: "np.ndarray", logarithmic: bool = False) -> tuple["np.ndarray", "np.ndarray"]:
     """Mean ``[T]`` and quantiles ``[4, T]`` over curves ``[M, T]``, of the finite values.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # A seed or the number of an image is not what one compares networks by.
 LEFT_OUT = ("seed", "image")
 MISSING = "none"
+TITLES = {"family": "recipe"}
 # A number that takes at most so many values is shown as these values, not as a range.
 FEW = 10
 # The largest value is at least so many times the smallest where a logarithmic axis is used.
@@ -33,7 +34,8 @@ class Feature:
 
     @property
     def title(self) -> str:
-        return self.name.removeprefix(ARGUMENT).replace("_", " ")
+        """As the page shows it."""
+        return TITLES.get(self.name, self.name.removeprefix(ARGUMENT).replace("_", " "))
 
     @property
     def numeric(self) -> bool:

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from zoo.reporting.features import Feature, feature, varied_features
-from zoo.reporting.grouping import Grouping, group_by
+from zoo.reporting.grouping import Grouping, explained, group_by
 from zoo.reporting.scores import Score, choose_score
 
 if TYPE_CHECKING:
@@ -112,14 +112,14 @@ class Survey:
 
     @cached_property
     def groupings(self) -> list[Grouping]:
-        """The ways to compare groups of networks: recipe, each hyper-parameter, split."""
-        families = group_by(feature(self.table, "family"))
-        recipe = Grouping("recipe", "recipe", families.labels, families.members)
-        return [recipe, *map(group_by, self.features), group_by(feature(self.table, "split"))]
+        """The ways to compare groups of networks; that which tells most of the score is first, the split last."""
+        ways = [g for g in (self.grouping("family"), *map(group_by, self.features)) if len(g.labels) > 1]
+        ways.sort(key=lambda way: -explained(way, self.final))
+        return [*ways, self.grouping("split")]
 
     def grouping(self, name: str) -> Grouping:
-        """One of ``groupings``."""
-        return next(g for g in self.groupings if g.name == name)
+        """The groups of one column."""
+        return group_by(feature(self.table, name))
 
     def chosen(self, rows: "np.ndarray", most: int | None = None) -> "np.ndarray":
         """At most ``limit`` (or ``most``) of the rows, at random but always the same, in their order."""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from zoo.reporting.bands import BANDS, band_traces
+from zoo.reporting.bands import BANDS, ORDER, band_traces
 from zoo.reporting.scores import Score, in_order
 from zoo.reporting.section import Part, Plot, Section, Text
 from zoo.reporting.theme import LOG, styled
@@ -35,7 +35,7 @@ def _parts(survey: "Survey") -> list[Part]:
     more = f" Also measured: {', '.join(others)}." if others else ""
     choices = tuple((grouping.name, grouping.title) for grouping in survey.groupings)
     return [
-        Text(f"{BANDS} Diverged networks are left out.{more}"),
+        Text(f"{BANDS} {ORDER} Diverged networks are left out.{more}"),
         Plot("curves-plot", _figure(survey, names), choices=choices),
     ]
 

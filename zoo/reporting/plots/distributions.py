@@ -38,7 +38,7 @@ def _parts(survey: "Survey") -> list[Part]:
     edges = bin_edges(survey.final)
     title = f"{survey.score.title}, last state"
     recipe = new_figure(
-        stacked_bars(survey.grouping("recipe"), survey.final, edges), 320, barmode="stack", showlegend=True
+        stacked_bars(survey.grouping("family"), survey.final, edges), 320, barmode="stack", showlegend=True
     )
     recipe.update_xaxes(title_text=title).update_yaxes(title_text="networks")
     split = new_figure(outlines(survey.grouping("split"), survey.final, edges), 320)
@@ -62,7 +62,7 @@ def stacked_bars(grouping: Grouping, values: "np.ndarray", edges: "np.ndarray") 
     centres, width = (edges[1:] + edges[:-1]) / 2, float(edges[1] - edges[0])
     bars = [(label, counted(grouping, number, values, edges)) for number, label in enumerate(grouping.labels)]
     return [
-        go.Bar(x=centres, y=counts, width=width * 0.94, name=f"{label} ({counts.sum()})", marker={"color": colour(n)})
+        go.Bar(x=centres, y=counts, width=width * 0.94, name=f"{label} ({counts.sum():,})", marker={"color": colour(n)})
         for n, (label, counts) in enumerate(bars)
     ]
 
@@ -77,7 +77,7 @@ def outlines(grouping: Grouping, values: "np.ndarray", edges: "np.ndarray") -> l
         counts = counted(grouping, number, values, edges)
         shares = 100 * counts / max(1, counts.sum())
         line = {"shape": "hv", "color": colour(number), "width": 2}
-        name = f"{label} ({counts.sum()})"
+        name = f"{label} ({counts.sum():,})"
         traces.append(go.Scatter(x=edges, y=np.append(shares, 0), mode="lines", line=line, name=name))
     return traces
 

@@ -78,7 +78,7 @@ def whole_norms(survey: "Survey", measured: list[Norms]) -> "np.ndarray":
 
 
 def _histogram(survey: "Survey", norms: "np.ndarray") -> Plot:
-    bars = stacked_bars(survey.grouping("recipe"), norms, bin_edges(norms))
+    bars = stacked_bars(survey.grouping("family"), norms, bin_edges(norms))
     figure = new_figure(bars, 320, barmode="stack")
     return Plot("norms-plot", figure.update_xaxes(title_text="norm of the weights").update_yaxes(title_text="networks"))
 
