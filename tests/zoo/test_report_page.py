@@ -16,7 +16,9 @@ from PIL import Image
 
 import zoo
 from zoo.__main__ import main
+from zoo.manifest import Manifest, file_record
 from zoo.reporting.page import POLICY
+from zoo.table import table_bytes
 
 MakeSpec = Callable[..., zoo.ZooSpec]
 
@@ -239,6 +241,27 @@ def test_a_zoo_that_was_not_built_from_a_spec_is_told(small_zoo: zoo.Zoo, tmp_pa
     _, text = written(zoo.open(root), tmp_path)
     assert "none: not built from a spec" in text
     assert "format some-format, files 7" in text
+
+
+def test_a_zoo_without_metrics_still_shows_its_weights(small_zoo: zoo.Zoo, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(small_zoo.root, tmp_path / "silent"))
+    table = small_zoo.table.drop_columns(["test_accuracy", "test_loss", "train_accuracy", "train_loss"])
+    (root / "table.arrow").write_bytes(table_bytes(table))
+    Manifest.read(root).complete({"table.arrow": file_record(root / "table.arrow")})
+    told, text = written(zoo.open(root), tmp_path)
+    assert "This zoo has no metrics." in text
+    assert {"projection-1", "norms-plot"} <= set(told["plots"])
+    assert "distribution-recipe" not in told["plots"]
+
+
+def test_a_zoo_still_being_built_shows_what_is_there(small_zoo: zoo.Zoo, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(small_zoo.root, tmp_path / "begun"))
+    lines = (root / "manifest.jsonl").read_text().splitlines(keepends=True)
+    (root / "manifest.jsonl").write_text("".join(lines[:3]))
+    assert written(zoo.open(root), tmp_path)[0]["networks"] == 6
+    (root / "manifest.jsonl").write_text(lines[0])
+    with pytest.raises(ValueError, match="begun is trained yet"):
+        zoo.write_report(root, tmp_path / "report.html", progress=False)
 
 
 def test_names_cannot_break_the_page(small_zoo: zoo.Zoo, tmp_path: Path) -> None:

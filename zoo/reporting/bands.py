@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 # The inner and the outer band hold half and nine tenths of a group.
-# Below it a loss counts as this, as a logarithm needs.
-TINY = 1e-12
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
+# A loss of 0 counts as this where its logarithm is taken.
+TINY = 1e-12
+FEW_EPOCHS = 15
 BANDS = (
     "The line is the mean of a group (the geometric mean on a logarithmic axis); the bands hold the middle 50 % and "
     "90 % of its networks."
 )
-
 ORDER = "The grouping that tells most of the score comes first."
 
 
@@ -44,6 +44,11 @@ def _mean(values: "np.ndarray", logarithmic: bool) -> float:
     import numpy as np
 
     return float(np.exp(np.log(np.maximum(values, TINY)).mean()) if logarithmic else values.mean())
+
+
+def epoch_axis(epochs: "np.ndarray") -> dict[str, Any]:
+    """The axis of the epochs ``[T]``; few of them have no ticks between them."""
+    return {"title": {"text": "epoch"}} | ({"dtick": 1} if epochs[-1] - epochs[0] <= FEW_EPOCHS else {})
 
 
 def band_traces(

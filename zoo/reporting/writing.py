@@ -66,9 +66,14 @@ def _destination(out: str | Path) -> Path:
     if path.is_dir() or not path.parent.is_dir():
         wrong = "is a folder" if path.is_dir() else "lies in no folder that exists"
         raise ValueError(f"expected a file to write the report to, but {path} {wrong}; give another name")
-    if path.exists() and MARK.encode() not in path.read_bytes()[:1000]:
+    if path.exists() and not _is_report(path):
         raise ValueError(f"{path} is there and is no report of a zoo, so it is left as it is; give another name")
     return path
+
+
+def _is_report(path: Path) -> bool:
+    with path.open("rb") as file:
+        return MARK.encode() in file.read(1000)
 
 
 def _bar(what: str, items: Iterable[Any]) -> Iterable[Any]:

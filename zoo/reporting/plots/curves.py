@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from zoo.reporting.bands import BANDS, ORDER, band_traces
+from zoo.reporting.bands import BANDS, ORDER, band_traces, epoch_axis
 from zoo.reporting.scores import Score, in_order
 from zoo.reporting.section import Part, Plot, Section, Text
 from zoo.reporting.theme import LOG, styled
@@ -49,7 +49,7 @@ def _figure(survey: "Survey", names: list[str]) -> "go.Figure":
     for panel, name in enumerate(names):
         row, column = panel // 2 + 1, panel % 2 + 1
         figure.add_traces(_traces(survey, name, legend=panel == 0), row, column)
-        figure.update_xaxes(title_text="epoch", row=row, col=column)
+        figure.update_xaxes(epoch_axis(survey.epochs), row=row, col=column)
         if name.endswith("loss"):
             figure.update_yaxes(LOG, row=row, col=column)
     return styled(figure, 130 + 270 * rows, legend={"y": 1.08}, margin={"t": 90})

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.reporting.projecting import Projection, principal_components, standardised
 from zoo.reporting.section import Part, Plot, Section, Text
-from zoo.reporting.theme import SCALE, styled
+from zoo.reporting.theme import SCALE, colour, styled
 from zoo.reporting.weights import READ, Architecture, architectures, layer_statistics
 from zoo.reporting.words import amount
 
@@ -86,25 +86,22 @@ def _figure(survey: "Survey", rows: "np.ndarray", weights: Projection, statistic
         figure.add_trace(_points(survey, rows, projection, words), 1, column)
         first, second = (f"component {n} ({share:.1%})" for n, share in enumerate(projection.shares, start=1))
         figure.update_xaxes(title_text=first, row=1, col=column).update_yaxes(title_text=second, row=1, col=column)
-    bar = {"title": {"text": survey.score.title if survey.score else ""}, "thickness": 12, "outlinewidth": 0}
-    scale = {
-        "colorscale": list(SCALE),
-        "colorbar": bar,
-        "reversescale": bool(survey.score and not survey.score.higher_is_better),
-    }
-    return styled(figure, 420, showlegend=False, coloraxis=scale)
+    return styled(figure, 420, showlegend=False, **_scale(survey))
+
+
+def _scale(survey: "Survey") -> dict[str, Any]:
+    """The layout's scale of colours; nothing where there is no score."""
+    if survey.score is None:
+        return {}
+    bar = {"title": {"text": survey.score.title}, "thickness": 12, "outlinewidth": 0}
+    return {"coloraxis": {"colorscale": SCALE, "colorbar": bar, "reversescale": not survey.score.higher_is_better}}
 
 
 def _points(survey: "Survey", rows: "np.ndarray", projection: Projection, words: list[str]) -> Any:
     import plotly.graph_objects as go
 
     x, y = projection.scores.T.astype("float32")
-    marker = {"color": survey.final[rows], "coloraxis": "coloraxis", "size": 5, "opacity": 0.75}
-    return go.Scatter(
-        x=x,
-        y=y,
-        mode="markers",
-        marker=marker,
-        text=words,
-        hovertemplate="%{text}<br>%{marker.color:.4g}<extra></extra>",
-    )
+    look = {"color": survey.final[rows], "coloraxis": "coloraxis"} if survey.score else {"color": colour(0)}
+    hover = f"%{{text}}<br>{survey.score.title} %{{marker.color:.4g}}" if survey.score else "%{text}"
+    marker = {**look, "size": 5, "opacity": 0.75}
+    return go.Scatter(x=x, y=y, mode="markers", marker=marker, text=words, hovertemplate=f"{hover}<extra></extra>")
