@@ -207,6 +207,7 @@ def test_networks_left_out_of_drawings_are_told(small_zoo: zoo.Zoo, tmp_path: Pa
     assert "Norms of 4 of the 12 networks" in text
     _, text = written(small_zoo, tmp_path)
     assert "drawn at random" not in text
+    assert "A projection needs 3 networks" in written(small_zoo, tmp_path, limit=1)[1]
 
 
 def test_image_networks_are_told_by_their_psnr(small_spec: MakeSpec, tmp_path: Path) -> None:

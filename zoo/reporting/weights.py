@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from zoo.reporting.survey import Survey
     from zoo.store import Store
 
-# Numbers held at once, and numbers read for one architecture at most: a quarter of a gigabyte and two.
+# Numbers held at once (64 MB), and numbers read for one architecture at most (2 GB of float32).
 HELD = 2**23
 READ = 2**29
 

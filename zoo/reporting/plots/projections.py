@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # Architectures drawn, and networks that one needs for a picture.
 MOST = 3
 FEWEST = 3
+# Networks in one picture: memory grows with their square.
+PICTURED = 4000
+# So many times the median norm is too far away to be drawn with the others.
 FAR = 3
 
 
@@ -31,7 +34,7 @@ def section(survey: "Survey") -> Section:
 
 def _parts(survey: "Survey") -> list[Part]:
     found = architectures(survey)
-    fit = [a for a in found if len(a.rows) >= FEWEST]
+    fit = [a for a in found if min(len(a.rows), survey.limit) >= FEWEST]
     if not fit:
         return [Text(f"A projection needs {FEWEST} networks of one architecture that did not diverge.")]
     parts: list[Part] = [
@@ -50,7 +53,7 @@ def _parts(survey: "Survey") -> list[Part]:
 
 
 def _drawn(survey: "Survey", number: int, architecture: Architecture) -> list[Part]:
-    rows = survey.chosen(architecture.rows, max(FEWEST, READ // max(1, architecture.size)))
+    rows = survey.chosen(architecture.rows, min(PICTURED, max(FEWEST, READ // max(1, architecture.size))))
     told = f"{amount(len(rows), 'network')} of {architecture.size:,} weights"
     told += "" if len(rows) == len(architecture.rows) else f", drawn at random of {len(architecture.rows):,}"
     near = rows[usual(norms_of(architecture, rows))]
