@@ -9,6 +9,7 @@ import zoo
 from zoo.reporting.bands import QUANTILES, quantile_bands
 from zoo.reporting.features import Feature
 from zoo.reporting.grouping import Grouping, explained, group_by
+from zoo.reporting.plots import coordinates
 from zoo.reporting.plots.distributions import bin_edges, counted
 from zoo.reporting.plots.duplicates import find_duplicates
 from zoo.reporting.plots.norms import read_norms, whole_norms
@@ -168,6 +169,23 @@ def test_duplicates_are_found_by_their_final_weights(small_spec: MakeSpec, tmp_p
     z = zoo.build(spec, tmp_path / "zoo", workers=0, progress=False)
     twins = {scale: sorted(m.id for m in z if m.row["init_scale"] == scale) for scale in (1.0, 2.0)}
     assert sorted(map(sorted, find_duplicates(Survey(z)))) == sorted(twins.values())
+
+
+def test_lines_pass_each_axis_at_their_setting(small_zoo: zoo.Zoo) -> None:
+    figure = coordinates.section(Survey(small_zoo)).plots[0].figure
+    rows, axes = small_zoo.table.to_pylist(), 5
+    lines = np.concatenate([np.reshape(trace.y, (-1, axes + 1)) for trace in figure.data])
+    assert lines.shape == (12, axes + 1)
+    assert np.isnan(lines[:, -1]).all()
+    lr = np.log([row["lr"] for row in rows])
+    score = np.array([row["test_accuracy"][-1] for row in rows])
+    names = [note.text for note in figure.layout.annotations[:axes]]
+    assert names == ["<b>activation</b>", "<b>lr</b>", "<b>dropout</b>", "<b>width</b>", "<b>test accuracy</b>"]
+    for column, values in ((1, lr), (4, score)):
+        heights = (values - values.min()) / (values.max() - values.min())
+        np.testing.assert_allclose(np.sort(lines[:, column]), np.sort(heights), atol=1e-6)
+    upper = sum(row["activation"] == "tanh" for row in rows)
+    assert (lines[:, 0] > 0.5).sum() == upper
 
 
 def test_networks_of_other_seeds_are_no_duplicates(small_zoo: zoo.Zoo) -> None:

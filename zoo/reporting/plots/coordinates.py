@@ -56,8 +56,9 @@ def _figure(survey: "Survey", rows: "np.ndarray") -> Any:
     assert survey.score is not None
     settings, score = survey.features[: AXES - 1], Feature(survey.score.title, survey.final)
     axes = [*settings, score]
-    placed = [_slots(f, rows, survey.final[rows]) if f.few else _scale(f, rows) for f in settings]
-    placed.append(_scale(score, rows))
+    placed = [_slots(f, rows, survey.final[rows]) if f.few else _scale(f, rows, f.logarithmic) for f in settings]
+    # An accuracy near 0 is no reason to stretch the bad ones: only a loss spans decades.
+    placed.append(_scale(score, rows, score.logarithmic and not survey.score.higher_is_better))
     heights = np.stack([height for height, _ in placed], 1)
     sign = 1 if survey.score.higher_is_better else -1
     order = np.argsort(sign * survey.final[rows], kind="stable")
@@ -84,17 +85,17 @@ def _slots(axis: Feature, rows: "np.ndarray", score: "np.ndarray") -> tuple["np.
     return heights, [((number + 0.5) / count, label) for number, label in enumerate(grouping.labels)]
 
 
-def _scale(axis: Feature, rows: "np.ndarray") -> tuple["np.ndarray", list[tuple[float, str]]]:
+def _scale(axis: Feature, rows: "np.ndarray", logarithmic: bool) -> tuple["np.ndarray", list[tuple[float, str]]]:
     """The same on an axis of numbers."""
     import numpy as np
 
-    to = np.log10 if axis.logarithmic else np.asarray
+    to = np.log10 if logarithmic else np.asarray
     values = to(axis.values[rows])
     low, high = float(to(axis.distinct[0])), float(to(axis.distinct[-1]))
     heights = (values - low) / ((high - low) or 1.0)
     marks = np.linspace(0, 1, 5)
     shown = low + marks * (high - low)
-    ticks = [(float(m), f"{10**v if axis.logarithmic else v:.2g}") for m, v in zip(marks, shown, strict=True)]
+    ticks = [(float(m), f"{10**v if logarithmic else v:.2g}") for m, v in zip(marks, shown, strict=True)]
     absent = np.isnan(heights)
     return np.where(absent, NONE, heights), ticks + ([(NONE, "none")] if absent.any() else [])
 
