@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from zoo.member import Member
     from zoo.recreation import recreate
     from zoo.report import info, verify
+    from zoo.reporting import write_report
     from zoo.spec import ZooSpec
     from zoo.store import Zoo
     from zoo.store import open_zoo as open
 
-__all__ = ["BuildError", "Member", "Zoo", "ZooSpec", "build", "info", "open", "recreate", "verify"]
+__all__ = ["BuildError", "Member", "Zoo", "ZooSpec", "build", "info", "open", "recreate", "verify", "write_report"]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
@@ -27,5 +28,6 @@ __getattr__, __dir__ = lazy_exports(
         "open": "store:open_zoo",
         "recreate": "recreation",
         "verify": "report",
+        "write_report": "reporting",
     },
 )

@@ -10,6 +10,7 @@ EXAMPLES = """examples:
   zoo build scripts/specs/digits.yaml runs/digits          build, or go on with what was begun
   zoo info runs/digits                                      what is in it
   zoo verify runs/digits                                    read every file and compare it with its checksum
+  zoo report runs/digits -o report.html                     see it: one page with plots, needs no network
   zoo recreate runs/digits 3f9c                             train one network again from its row alone
 
 A spec is YAML; this one gives 100 networks that differ in seed, width, activation and learning rate:
@@ -93,6 +94,25 @@ def recreate(options: argparse.Namespace) -> int:
     return 0 if same else 1
 
 
+REPORT = """Write one HTML page on a zoo, complete or not: distributions, hyper-parameters, training curves, projections
+of weights, norms, diverged and duplicate networks, provenance. It holds all that it needs and opens offline. An earlier
+report at the destination is replaced in one step; any other file there is left alone."""
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write a page with plots of a zoo."""
+    from zoo.reporting import write_report
+
+    told = write_report(options.out, options.output, options.limit, options.seed, progress=not options.quiet)
+    if options.json:
+        print(json.dumps(told, indent=2))
+    else:
+        print(
+            f"{told['page']}: {len(told['plots'])} plots of {told['networks']} networks, {told['bytes'] / 1e6:.1f} MB"
+        )
+    return 0
+
+
 def command_line() -> CommandLine:
     """The commands with their options."""
     line = CommandLine("zoo", "Populations of trained networks.", EXAMPLES)
@@ -117,6 +137,14 @@ def command_line() -> CommandLine:
     one = line.command(recreate, text, "examples:\n  zoo recreate runs/digits 3f9c   an id, or how it begins")
     one.add_argument("out", help="folder of the zoo")
     one.add_argument("id", help="id of the network, or its beginning")
+    examples = "examples:\n  zoo report runs/digits\n  zoo report runs/digits -o digits.html --limit 500"
+    one = line.command(report, REPORT, examples)
+    one.add_argument("out", help="folder of the zoo")
+    one.add_argument("-o", "--output", default="report.html", help="the page (default: report.html)")
+    one.add_argument("--limit", type=int, default=2000, help="most networks drawn one by one (default: 2000)")
+    one.add_argument("--seed", type=int, default=0, help="of the choice of these networks (default: 0)")
+    one.add_argument("--json", action="store_true", help="tell what was written as JSON")
+    one.add_argument("--quiet", action="store_true", help="no progress bars")
     return line
 
 

@@ -31,7 +31,7 @@ def info(root: str | Path) -> dict[str, Any]:
         "families": _counts(table["family"].to_pylist()),
         "status": _counts(table["status"].to_pylist()),
         "splits": _counts(table["split"].to_pylist()),
-        "trainers": _trainers(header, table),
+        "trainers": trainers_of(header, table),
         "topologies": _topologies(Path(root)),
         "metrics": _metrics(zoo.filter(status="ok").table),
         "data": header["data"],
@@ -46,7 +46,7 @@ def _counts(values: list[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))
 
 
-def _trainers(header: dict[str, Any], table: Any) -> list[dict[str, Any]]:
+def trainers_of(header: dict[str, Any], table: Any) -> list[dict[str, Any]]:
     """How many networks each trainer made, and why it was chosen."""
     chosen = Counter()
     for architecture, count in Counter(table["architecture"].to_pylist()).items():
