@@ -8,8 +8,8 @@ from trainers import NATIVE
 from graphs.families.activations import Sine
 from graphs.families.siren import Shift
 from zoo.population import MemberSettings, native_build
-from zoo.population.native import Network
 from zoo.population.native_build import NoCompilerError, library, why_not_built
+from zoo.population.native_network import Network
 from zoo.population.native_program import why_not_native, write_program
 
 pytestmark = pytest.mark.parametrize("trainer", [NATIVE])
