@@ -73,14 +73,7 @@ class Member:
 
     def module(self, step: int = -1) -> "nn.Module":
         """The network itself, in evaluation mode."""
-        from graphs.recipe import Recipe
-        from zoo.population.initialising import random_stream
-
-        # The initial weights are overwritten; the caller's random numbers stay as they were.
-        with random_stream(0):
-            module = Recipe.from_dict(self.recipe).build()
-        module.load_state_dict(self.state_dict(step))
-        return module.eval()
+        return make_module(self.recipe, self.state_dict(step))
 
     @property
     def topology(self) -> "Topology":
@@ -89,7 +82,11 @@ class Member:
 
     def graph(self, step: int = -1) -> "ParameterGraph":
         """Its parameter graph; ValueError says why if it has none."""
-        return self.topology.bind_flat(self.flat(step), self._shard.other(step, self._place))
+        return self.bind(self.flat(step), step)
+
+    def bind(self, flat: "Tensor", step: int = -1) -> "ParameterGraph":
+        """The parameter graph over weights ``[P]`` of its state ``step`` that are already in memory."""
+        return self.topology.bind_flat(flat, self._shard.other(step, self._place))
 
     @property
     def _shard(self) -> Shard:
@@ -105,3 +102,15 @@ class Member:
 
     def __repr__(self) -> str:
         return f"Member({self.id}, {self._value('family')}, {len(self.epochs)} states, {self._value('status')})"
+
+
+def make_module(recipe: dict[str, Any], state_dict: dict[str, "Tensor"]) -> "nn.Module":
+    """The network of a recipe with these weights, in evaluation mode; the caller's random numbers stay as they were."""
+    from graphs.recipe import Recipe
+    from zoo.population.initialising import random_stream
+
+    # The initial weights are overwritten.
+    with random_stream(0):
+        module = Recipe.from_dict(recipe).build()
+    module.load_state_dict(state_dict)
+    return module.eval()
