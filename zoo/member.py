@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graphs import ParameterGraph, Topology
+    from graphs.layout import Layout
     from zoo.store import Store
 
 
@@ -45,6 +46,10 @@ class Member:
         return self._value("split")
 
     @property
+    def architecture(self) -> str:
+        return self._value("architecture")
+
+    @property
     def recipe(self) -> dict[str, Any]:
         """``Recipe.to_dict()`` with its own activation and dropout."""
         return self.store.recipe(self._value("recipe"))
@@ -69,7 +74,22 @@ class Member:
 
     def state_dict(self, step: int = -1) -> dict[str, "Tensor"]:
         """Its state_dict, as the trained module had it."""
-        return self._shard.layout.unflatten(self.flat(step), self._shard.other(step, self._place))
+        return self.layout.unflatten(self.flat(step), self.other(step))
+
+    @property
+    def layout(self) -> "Layout":
+        """Where each state_dict entry lies in its weights ``[P]``."""
+        return self._shard.layout
+
+    def other(self, step: int = -1) -> dict[str, "Tensor"]:
+        """The integer entries of its state_dict, which its weights ``[P]`` do not hold."""
+        return self._shard.other(step, self._place)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights of all its states."""
+        states = self._shard.states
+        return states.element_size() * states.shape[0] * states.shape[2]
 
     def module(self, step: int = -1) -> "nn.Module":
         """The network itself, in evaluation mode."""
@@ -86,7 +106,7 @@ class Member:
 
     def bind(self, flat: "Tensor", step: int = -1) -> "ParameterGraph":
         """The parameter graph over weights ``[P]`` of its state ``step`` that are already in memory."""
-        return self.topology.bind_flat(flat, self._shard.other(step, self._place))
+        return self.topology.bind_flat(flat, self.other(step))
 
     @property
     def _shard(self) -> Shard:
