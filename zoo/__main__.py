@@ -99,7 +99,7 @@ EXPORT = """Write the networks of a zoo in the format of another library: a fold
 hf           a Hugging Face data set: parquet, a row a state, and a card; datasets.load_dataset("DEST") reads it
 hdf5         zoo.h5, a group an architecture; DEST.partial/zoo.h5 can be read with swmr=True while it is written
 pyg          a PyG OnDiskDataset of parameter graphs: zoo.exporting.pyg.ZooDataset("DEST")
-safetensors  weights/ID/STATE.safetensors, a state_dict each, and metadata.jsonl"""
+safetensors  weights/ID/STATE.safetensors, a state_dict each, and metadata.parquet"""
 
 EXPORT_EXAMPLES = """examples:
   zoo export runs/digits --to hf exports/digits --licence cc-by-4.0

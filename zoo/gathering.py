@@ -1,6 +1,7 @@
 """Rows of weights out of many mapped shards, copied once, into one buffer."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,18 @@ import torch
 from torch import Tensor
 
 from zoo.shards import Shard
+
+
+@dataclass(frozen=True)
+class _Mapped:
+    """The states of a shard as bytes ``[T, E, width]``."""
+
+    data: np.ndarray
+    dtype: torch.dtype
+
+    @property
+    def width(self) -> int:
+        return self.data.shape[-1]
 
 
 class MappedStates:
@@ -20,27 +33,28 @@ class MappedStates:
 
     def __init__(self, root: Path, files: Mapping[int, str]) -> None:
         self.root, self.files = root, dict(files)
-        self._states: dict[int, np.ndarray] = {}
+        self._states: dict[int, _Mapped] = {}
 
     def gather(self, shards: np.ndarray, states: np.ndarray, places: np.ndarray) -> Tensor:
         """Weights ``[B, P]`` of the states at the given places; all three ``[B]``."""
         mapped = [self._of(shard) for shard in shards.tolist()]
         first = mapped[0]
-        out = torch.from_numpy(np.empty((len(mapped), first.shape[-1]), first.dtype))
+        out = torch.from_numpy(np.empty((len(mapped), first.width), np.uint8))
         # A row at a time: grouping the rows by shard costs more than it saves at a few rows a shard.
         for line, source, state, place in zip(out.numpy(), mapped, states.tolist(), places.tolist(), strict=True):
-            line[:] = source[state, place]
-        return out
+            line[:] = source.data[state, place]
+        return out.view(first.dtype)
 
-    def _of(self, shard: int) -> np.ndarray:
-        """``[T, E, P]``"""
+    def _of(self, shard: int) -> "_Mapped":
         if shard not in self._states:
             if shard not in self.files:
                 raise ValueError(
                     f"{self.root}: the manifest has no readable line for shard {shard}; `zoo build` with the same spec "
                     "trains it again"
                 )
-            self._states[shard] = Shard.open(self.root / self.files[shard]).states.numpy()
+            states = Shard.open(self.root / self.files[shard]).states
+            # As bytes, since numpy has not every dtype of torch.
+            self._states[shard] = _Mapped(states.view(torch.uint8).numpy(), states.dtype)
         return self._states[shard]
 
     def __reduce__(self) -> tuple[type, tuple[Path, dict[int, str]]]:

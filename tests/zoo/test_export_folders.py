@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
+from pyarrow import parquet
 
 import zoo
 from zoo import Zoo
@@ -37,7 +39,7 @@ def test_a_full_disk_leaves_nothing_and_the_next_try_works(varied_zoo: Zoo, tmp_
     assert list(tmp_path.iterdir()) == []
     zoo.export(varied_zoo, to, tmp_path / "out", progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    about = json.loads((tmp_path / "out" / "about.json").read_text())
+    about = yaml.safe_load((tmp_path / "out" / "about.yaml").read_text())
     assert (about["networks"], about["states"], about["families"]["resnet"]) == (15, 30, 3)
     assert not (tmp_path / "out" / ".lock").exists()
 
@@ -91,10 +93,10 @@ def test_a_folder_that_is_not_free_is_left_as_it_is(small_zoo: Zoo, tmp_path: Pa
 def test_what_a_killed_export_left_is_written_anew(small_zoo: Zoo, tmp_path: Path) -> None:
     partial = tmp_path / "out.partial"
     (partial / "weights" / "half").mkdir(parents=True)
-    for name in (".lock", "metadata.jsonl"):
+    for name in (".lock", "metadata.parquet"):
         (partial / name).write_text("left")
     zoo.export(small_zoo, "safetensors", tmp_path / "out", progress=False)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["about.json", "metadata.jsonl", "weights"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["about.yaml", "metadata.parquet", "weights"]
     assert not (tmp_path / "out" / "weights" / "half").exists()
     assert not partial.exists()
 
@@ -111,7 +113,7 @@ def test_an_empty_folder_and_missing_parents_are_fine(small_zoo: Zoo, tmp_path: 
     (tmp_path / "empty").mkdir()
     for dest in (tmp_path / "empty", tmp_path / "a" / "b"):
         assert zoo.export(str(small_zoo.root), "safetensors", dest, progress=False) == dest
-        assert (dest / "metadata.jsonl").is_file()
+        assert (dest / "metadata.parquet").is_file()
 
 
 def test_mistakes_are_told_before_anything_is_written(small_zoo: Zoo, tmp_path: Path) -> None:
@@ -129,7 +131,8 @@ def test_mistakes_are_told_before_anything_is_written(small_zoo: Zoo, tmp_path: 
 def test_an_empty_zoo_is_told(small_zoo: Zoo, tmp_path: Path) -> None:
     empty = Path(shutil.copytree(small_zoo.root, tmp_path / "zoo"))
     manifest = empty / "manifest.jsonl"
-    manifest.write_bytes(manifest.read_bytes().splitlines(keepends=True)[0])
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    manifest.write_bytes(b"".join(line for line in lines if b'"kind":"shard"' not in line))
     (empty / "table.arrow").unlink()
     with pytest.raises(ValueError, match=r"nothing of .* is left; .* wait until the first shard is safe"):
         zoo.export(empty, "hf", tmp_path / "out")
@@ -145,8 +148,8 @@ def test_the_command_filters_and_tells(small_zoo: Zoo, tmp_path: Path, capsys: p
         "networks": 6,
         "states": 6,
     }
-    rows = [json.loads(line) for line in (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()]
-    assert {row["family"] for row in rows} == {"cnn"}
+    table = parquet.read_table(tmp_path / "out" / "metadata.parquet")
+    assert table["family"].to_pylist() == ["cnn"] * 6
     assert main(command) == 2
     assert "to be new or empty" in capsys.readouterr().err
 

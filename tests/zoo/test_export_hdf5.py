@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import yaml
 
 import zoo
 from zoo import Zoo
@@ -44,7 +45,7 @@ def test_its_layout(exported: Path, varied_zoo: Zoo) -> None:
             assert group["columns/lr"].shape == (networks,)
             metrics = varied_zoo.find(group["columns/id"].asstr()[0]).metrics
             assert all(group[f"columns/{name}"].shape == (networks, states) for name in metrics)
-        about = json.loads(file.attrs["about"])
+        about = yaml.safe_load(file.attrs["about"])
     assert about["networks"] == 15
 
 

@@ -161,7 +161,7 @@ def test_push_sends_the_export_and_leaves_nothing_behind(small_zoo: Zoo) -> None
     assert (first, second) == ("create_repo", "upload_folder")
     assert created == {"repo_id": "me/my-zoo", "repo_type": "dataset", "private": True, "exist_ok": True}
     assert (sent["repo_id"], sent["repo_type"]) == ("me/my-zoo", "dataset")
-    assert {"README.md", "about.json", "data/train-00000.parquet"} <= api.files.keys()
+    assert {"README.md", "about.yaml", "data/train-00000.parquet"} <= api.files.keys()
     assert sorted(small_zoo.root.parent.iterdir()) == before
 
 

@@ -63,6 +63,16 @@ def test_a_batch_holds_the_weights_of_its_networks(exported: Path, traced: Zoo) 
     assert torch.equal(batch["rest"].flat, flats)
 
 
+def test_a_part_of_it_is_loaded_as_that_part(exported: Path) -> None:
+    part = ZooDataset(exported)[10:20]
+    expected = sorted((item.id, item.state) for item in part)
+    seen = []
+    for batch in DataLoader(part, batch_sampler=part.batches(3)):
+        seen += list(zip(batch.id, batch.state.tolist(), strict=True))
+    assert len(seen) == 10
+    assert sorted(seen) == expected
+
+
 def test_worker_processes_read_it(exported: Path) -> None:
     data = ZooDataset(exported)
     here = [batch.id for batch in DataLoader(data, batch_sampler=data.batches(4, seed=2))]

@@ -1,6 +1,5 @@
 """How a zoo was made and what is in it, as plain data."""
 
-import json
 from collections import Counter
 from typing import Any
 
@@ -25,6 +24,7 @@ def about(zoo: Zoo, states: str, licence: str) -> dict[str, Any]:
         "families": count["family"],
         "trainers": count["trainer"],
         "hyperparameters": _hyperparameters(zoo),
+        "imported": header.get("imported"),
         "data": header.get("data"),
         "versions": header.get("versions"),
         "spec": spec.read_text() if spec.is_file() else None,
@@ -32,9 +32,11 @@ def about(zoo: Zoo, states: str, licence: str) -> dict[str, Any]:
     }
 
 
-def about_json(facts: dict[str, Any]) -> bytes:
-    """The facts as the file ``about.json``."""
-    return json.dumps(facts, indent=2, ensure_ascii=False).encode() + b"\n"
+def about_text(facts: dict[str, Any]) -> str:
+    """The facts as the file ``about.yaml``."""
+    import yaml
+
+    return yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
 
 
 def _counts(zoo: Zoo, name: str) -> dict[str, int]:

@@ -27,7 +27,7 @@ def write_card(folder: Path, about: dict[str, Any], schema: "pa.Schema", sizes: 
     """Write ``README.md``: the YAML that the hub and ``datasets`` read, then the card.
 
     Args:
-        about: what ``about.json`` says.
+        about: what ``about.yaml`` says.
         schema: of the parquet files.
         sizes: split -> rows and bytes in memory.
     """
@@ -67,7 +67,7 @@ def _files(split: str) -> dict[str, str]:
 
 def _title(about: dict[str, Any]) -> str:
     families = " and ".join(about["families"])
-    on = f" trained on {about['data']['name']}" if about["data"] else ""
+    on = f" trained on {about['data']['name']}" if about["data"] and not about["imported"] else ""
     return f"{about['networks']:,} networks ({families}){on}"
 
 
@@ -105,7 +105,9 @@ def _shown(values: list[Any] | dict[str, Any]) -> str:
 
 def _making(about: dict[str, Any]) -> str:
     lines = [f"Trainers: {_counts(about['trainers'])}."]
-    if about["data"]:
+    if about["imported"]:
+        lines.append(f"Imported from the format {about['imported'].get('format')}.")
+    elif about["data"]:
         lines.append(f"Data: {about['data']['name']}, fingerprint `{about['data'].get('fingerprint', 'unknown')}`.")
     if about["versions"]:
         lines.append(f"Versions: {', '.join(f'{name} {version}' for name, version in about['versions'].items())}.")

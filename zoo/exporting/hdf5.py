@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.exporting.about import about_json
+from zoo.exporting.about import about_text
 from zoo.exporting.rows import layout_json, parse_layout, state_table
+from zoo.member import Member
 from zoo.store import Zoo
 
 if TYPE_CHECKING:
@@ -32,13 +33,27 @@ def write(job: "ExportJob") -> None:
     swmr=True)`` reads them as they come: ``group["written"].refresh()``.
     """
     with _created(job.folder / FILE) as file:
-        file.attrs["about"] = about_json(job.about).decode()
-        parts = [job.zoo.filter(architecture=name) for name in job.about["parameters"]]
-        groups = [_begin(file.create_group(part[0].architecture), part, job.states) for part in parts]
+        file.attrs["about"] = about_text(job.about)
+        groups = [_begin(file.create_group(name), part, job.states) for name, part in _parts(job).items()]
         # From here on only elements of what is there may be written.
         file.swmr_mode = True
         for group in groups:
             _fill(group, job)
+
+
+def _parts(job: "ExportJob") -> dict[str, Zoo]:
+    """The networks of each group: of one architecture, with equally many states; where those of an architecture differ
+    in that, further groups have a number behind its name."""
+    places: dict[str, dict[tuple[int, Any], list[int]]] = {}
+    for place, member in enumerate(job.zoo):
+        kept = len(member.epochs) if job.states == "all" else 1
+        alike = places.setdefault(member.architecture, {})
+        alike.setdefault((kept, member.layout), []).append(place)
+    return {
+        f"{name}-{number}" if number else name: Zoo(job.zoo.store, [job.zoo.numbers[place] for place in group])
+        for name, alike in places.items()
+        for number, group in enumerate(alike.values())
+    }
 
 
 @dataclass(frozen=True)
@@ -89,13 +104,9 @@ def _begin(group: Any, zoo: Zoo, states: str) -> _Group:
     """Everything of one architecture but its weights."""
     import numpy as np
 
-    places = zoo.samples(states)
-    networks, kept = len(zoo), len(places) // len(zoo)
-    if len(places) != networks * kept or len({part.layout for part in zoo}) > 1:
-        raise ValueError(
-            f"expected networks of one architecture with equally many states each, but those of {group.name} differ; "
-            "filter the zoo, export only the final states, or export to hf"
-        )
+    networks = len(zoo)
+    kept = len(zoo.samples(states)) // networks
+    _check_dtype(zoo[0])
     group.attrs["layout"] = layout_json(zoo[0])
     table, of_state = state_table(zoo, states), {"state", "epoch", *zoo[0].metrics}
     for name in table.column_names:
@@ -111,6 +122,15 @@ def _begin(group: Any, zoo: Zoo, states: str) -> _Group:
     return _Group(zoo, weights, other, group.create_dataset("written", data=0))
 
 
+def _check_dtype(member: Member) -> None:
+    import torch
+
+    if member.flat().dtype == torch.bfloat16:
+        raise ValueError(
+            f"HDF5 has no bfloat16, in which the weights of {member.id} are; export to hf, or filter it out"
+        )
+
+
 def _column(values: "pa.Array") -> Any:
     """A column as an array; a missing number is NaN, a missing text is empty."""
     import h5py
@@ -119,6 +139,8 @@ def _column(values: "pa.Array") -> Any:
 
     if pa.types.is_string(values.type):
         return np.array(values.fill_null("").to_pylist(), dtype=h5py.string_dtype())
+    if pa.types.is_boolean(values.type):
+        values = values.cast(pa.int8())
     return values.to_numpy(zero_copy_only=False)
 
 

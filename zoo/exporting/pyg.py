@@ -15,7 +15,7 @@ from torch_geometric.data import HeteroData, OnDiskDataset
 from graphs import ParameterGraph, Topology
 from graphs.durable import write_durably
 from zoo.batches import BucketBatches
-from zoo.exporting.rows import other_bytes, state_table
+from zoo.exporting.rows import other_bytes, state_table, weight_bytes
 from zoo.member import Member
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 # Nothing here is an object, which PyG would pickle.
 SCHEMA = {
-    "weights": {"dtype": torch.float32, "size": (-1,)},
+    "weights": {"dtype": torch.uint8, "size": (-1,)},
+    "dtype": str,
     "other": {"dtype": torch.uint8, "size": (-1,)},
     "topology": str,
     "row": str,
@@ -79,26 +80,27 @@ class ZooDataset(OnDiskDataset):
         made.id, made.state, made.y = row["id"], row["state"], self._target(row)
         return made
 
-    def __getitems__(self, indices: list[int]) -> list[HeteroData]:
+    def __getitems__(self, indices: list[int]) -> list[Any]:
         # PyG's own forgets here that a slice or a shuffled copy numbers its items anew.
         numbers = self.indices()
         return self.multi_get([numbers[index] for index in indices])
 
     @cached_property
     def buckets(self) -> np.ndarray:
-        """A number for every item, equal where they share a topology."""
+        """A number for every exported state, equal where they share a topology."""
         return np.load(Path(self.root) / BUCKETS)
 
     def batches(
         self, batch_size: int = 32, shuffle: bool = True, seed: int = 0, drop_last: bool = False
     ) -> BucketBatches:
         """The ``batch_sampler`` of a DataLoader: batches of one topology each, in another order every epoch."""
-        return BucketBatches(self.buckets, batch_size, shuffle, seed, drop_last)
+        return BucketBatches(self.buckets[list(self.indices())], batch_size, shuffle, seed, drop_last)
 
     def _graph(self, data: dict[str, Any]) -> ParameterGraph:
         other = load(data["other"].numpy().tobytes()) if len(data["other"]) else {}
         # A copy: the bytes that the database gave cannot be written to.
-        return self._topology(data["topology"]).bind_flat(data["weights"].clone(), other)
+        flat = data["weights"].clone().view(getattr(torch, data["dtype"]))
+        return self._topology(data["topology"]).bind_flat(flat, other)
 
     def _topology(self, digest: str) -> Topology:
         if digest not in self._topologies:
@@ -146,7 +148,8 @@ def _items(job: "ExportJob", place: int, numbers: dict[str, int]) -> list[dict[s
     digest = _topology(member, job.folder, numbers)
     return [
         {
-            "weights": member.flat(row["state"]),
+            "weights": _bytes(weight_bytes(member, row["state"])),
+            "dtype": str(member.flat().dtype).removeprefix("torch."),
             "other": _bytes(other_bytes(member, row["state"])),
             "topology": digest,
             "row": json.dumps(row),

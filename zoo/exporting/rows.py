@@ -40,7 +40,7 @@ def weight_table(zoo: Zoo, states: str) -> "pa.Table":
     table = table.append_column("layout", pa.array([layouts[i] for i, _ in places], pa.string()))
     other = [other_bytes(members[i], t) for i, t in places]
     table = table.append_column("other", pa.array(other, pa.large_binary()))
-    weights = [members[i].flat(t).numpy().tobytes() for i, t in places]
+    weights = [weight_bytes(members[i], t) for i, t in places]
     return table.append_column("weights", pa.array(weights, pa.large_binary()))
 
 
@@ -56,6 +56,14 @@ def parse_layout(layout: Mapping[str, Any]) -> "Layout":
 
     rows = [{"offset": None, **entry, "shape": tuple(entry["shape"])} for entry in layout["entries"]]
     return Layout(tuple(Entry(**row) for row in rows))
+
+
+def weight_bytes(member: Member, state: int) -> bytes:
+    """The weights of a state as they lie in memory."""
+    import torch
+
+    # As bytes, since numpy has not every dtype of torch.
+    return member.flat(state).view(torch.uint8).numpy().tobytes()
 
 
 def other_bytes(member: Member, state: int) -> bytes:

@@ -30,7 +30,7 @@ class ExportJob:
         zoo: the networks.
         folder: where to; empty.
         states: ``all`` kept states, or the ``final`` one of each network.
-        about: what ``about.json`` says.
+        about: what ``about.yaml`` says.
         bar: the progress, in states.
     """
 
@@ -70,11 +70,11 @@ def export(
     >>> spec = zoo.ZooSpec(data={"source": "digits", "limit": 50}, recipes=("mlp",), members=2, epochs=1)
     >>> z = zoo.build(spec, tempfile.mkdtemp(), workers=0, progress=False)
     >>> sorted(path.name for path in zoo.export(z, "hdf5", tempfile.mkdtemp(), progress=False).iterdir())
-    ['about.json', 'zoo.h5']
+    ['about.yaml', 'zoo.h5']
     """
     from tqdm import tqdm
 
-    from zoo.exporting.about import about, about_json
+    from zoo.exporting.about import about, about_text
 
     if to not in TARGETS:
         raise ValueError(f"to: expected one of {', '.join(TARGETS)}, got {to!r}")
@@ -88,6 +88,6 @@ def export(
     write: Callable[[ExportJob], None] = import_module(TARGETS[to]).write
     with whole_folder(Path(dest)) as folder, tqdm(total=total, unit="state", disable=not progress) as bar:
         facts = about(zoo, states, licence)
-        write_durably(folder / "about.json", about_json(facts))
+        write_durably(folder / "about.yaml", about_text(facts).encode())
         write(ExportJob(zoo, folder, states, facts, bar))
     return Path(dest)
