@@ -13,14 +13,10 @@ from zoo.shards import Shard
 
 @dataclass(frozen=True)
 class _Mapped:
-    """The states of a shard as bytes ``[T, E, width]``."""
+    """The states of a shard as bytes ``[T, E, P * itemsize]``, since numpy has not every dtype of torch."""
 
     data: np.ndarray
     dtype: torch.dtype
-
-    @property
-    def width(self) -> int:
-        return self.data.shape[-1]
 
 
 class MappedStates:
@@ -37,13 +33,13 @@ class MappedStates:
 
     def gather(self, shards: np.ndarray, states: np.ndarray, places: np.ndarray) -> Tensor:
         """Weights ``[B, P]`` of the states at the given places; all three ``[B]``."""
-        mapped = [self._of(shard) for shard in shards.tolist()]
-        first = mapped[0]
-        out = torch.from_numpy(np.empty((len(mapped), first.width), np.uint8))
+        first = self._of(int(shards[0]))
+        out = np.empty((len(shards), first.data.shape[-1]), np.uint8)
         # A row at a time: grouping the rows by shard costs more than it saves at a few rows a shard.
-        for line, source, state, place in zip(out.numpy(), mapped, states.tolist(), places.tolist(), strict=True):
-            line[:] = source.data[state, place]
-        return out.view(first.dtype)
+        mapped = [self._of(shard).data for shard in shards.tolist()]
+        for line, source, state, place in zip(out, mapped, states.tolist(), places.tolist(), strict=True):
+            line[:] = source[state, place]
+        return torch.from_numpy(out).view(first.dtype)
 
     def _of(self, shard: int) -> "_Mapped":
         if shard not in self._states:
@@ -53,7 +49,6 @@ class MappedStates:
                     "trains it again"
                 )
             states = Shard.open(self.root / self.files[shard]).states
-            # As bytes, since numpy has not every dtype of torch.
             self._states[shard] = _Mapped(states.view(torch.uint8).numpy(), states.dtype)
         return self._states[shard]
 

@@ -54,3 +54,13 @@ def test_the_table_is_written_in_parts(small_zoo: Zoo, tmp_path: Path, monkeypat
     out = zoo.export(small_zoo, "safetensors", tmp_path / "out", states="final", progress=False)
     assert [row["network"] for row in rows(out)] == [member.id for member in small_zoo]
     assert all((out / row["file"]).is_file() and row["state"] == 1 for row in rows(out))
+
+
+def test_a_column_of_an_imported_zoo_displaces_none_of_ours(small_zoo: Zoo, tmp_path: Path) -> None:
+    z = zoo.open(small_zoo.root)
+    for name in ("state", "file", "weights"):
+        z.store.table = z.store.table.append_column(name, [["theirs"] * len(z)])
+    for row in rows(zoo.export(z, "safetensors", tmp_path / "out", progress=False)):
+        assert row["source.state"] == row["source.file"] == row["source.weights"] == "theirs"
+        assert row["state"] in (0, 1)
+        assert row["file"] == f"weights/{row['id']}/{row['state']:05d}.safetensors"

@@ -17,17 +17,21 @@ if TYPE_CHECKING:
 
 # What points into the zoo's own files.
 INTERNAL = ("shard", "place", "epochs")
+# What the exports call by these names an imported zoo may call something else by.
+RESERVED = ("state", "epoch", "file", "network", "layout", "other", "weights")
 
 
 def state_table(zoo: Zoo, states: str) -> "pa.Table":
-    """A row a kept state, without its weights: id, state, epoch, then the columns of the zoo's table."""
+    """A row a kept state, without its weights: id, state, epoch, then the columns of the zoo's table; one of a name in
+    ``RESERVED`` is called ``source.NAME``."""
     import pyarrow as pa
 
     index, state = state_places(zoo, states)
-    names = [name for name in zoo.store.table.column_names if name not in (*INTERNAL, "id")]
     columns = {"id": state_column(zoo, "id", index, state), "state": pa.array(state)}
     columns["epoch"] = state_column(zoo, "epochs", index, state)
-    return pa.table(columns | {name: state_column(zoo, name, index, state) for name in names})
+    for name in (name for name in zoo.store.table.column_names if name not in (*INTERNAL, "id")):
+        columns[f"source.{name}" if name in RESERVED else name] = state_column(zoo, name, index, state)
+    return pa.table(columns)
 
 
 def weight_table(zoo: Zoo, states: str) -> "pa.Table":
