@@ -95,6 +95,8 @@ def _created(path: Path) -> Iterator[Any]:
 
 def _let_go(file: Any) -> None:
     """Let what the library still holds of a failed file go to memory: on a full disk, closing it ends the process."""
+    if not hasattr(os, "memfd_create"):  # of Linux alone
+        return
     memory = os.memfd_create(FILE)
     os.dup2(memory, file.id.get_vfd_handle())
     os.close(memory)
