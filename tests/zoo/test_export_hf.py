@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 import torch
 import yaml
@@ -14,8 +15,6 @@ import zoo
 from zoo import Zoo
 from zoo.__main__ import main
 from zoo.exporting import hf
-
-datasets = pytest.importorskip("datasets")
 
 
 @pytest.fixture(scope="module")
