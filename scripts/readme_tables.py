@@ -52,6 +52,20 @@ def plain(rows: list[dict[str, Any]]) -> str:
     return "\n".join(["| | measured | bound | holds |", "|---|---|---|---|", *lines])
 
 
+def rates(rows: list[dict[str, Any]]) -> str:
+    """A line a figure, with its bound where it has one."""
+    lines = [f"| {r['what']} | {_number(r['value'])} {r['unit']} | {_bound(r)} |" for r in rows]
+    return "\n".join(["| | measured | bound | holds |", "|---|---|---|---|", *lines])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _bound(r: dict[str, Any]) -> str:
+    return f"{r['bound']} | {'yes' if r['holds'] else '**no**'}" if r["bound"] else " | "
+
+
 def speed(rows: list[dict[str, Any]]) -> str:
     """Rates and speed-ups a line a trainer of an architecture, then the worst parity and the limits of the core."""
     values = {r["what"]: r for r in rows}
@@ -113,7 +127,13 @@ def counts(rows: list[dict[str, Any]]) -> str:
 
 
 PARITY = ("float64, 1 step(s)", "float32, 200 step(s)")
-LAYOUTS = {"bench_align": by_model, "quickstart": by_model, "bench_population": speed, "coverage": counts}
+LAYOUTS = {
+    "bench_align": by_model,
+    "bench_population": speed,
+    "bench_store": rates,
+    "coverage": counts,
+    "quickstart": by_model,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -39,6 +39,15 @@ def test_the_own_network_spec_is_accepted(tmp_path: Path, monkeypatch: pytest.Mo
     assert graphs.certify(net, torch.zeros(1, 3, 16, 16)).passed
 
 
+def test_the_reading_example_runs(tmp_path: Path) -> None:
+    spec = {"data": {"source": "digits", "limit": 60}, "recipes": ["mlp"], "members": 6, "epochs": 1}
+    zoo.build(zoo.ZooSpec.from_dict(spec), tmp_path / "zoo", workers=0, progress=False)
+    names: dict = {}
+    exec(blocks("python")[2].replace("runs/digits", str(tmp_path / "zoo")), names)
+    assert names["batch"].weights.shape == (len(names["z"]), names["z"][0].flat().numel())
+    assert names["batch"].targets.shape == (len(names["z"]), 2)
+
+
 def test_tables_are_those_of_the_results() -> None:
     done = subprocess.run([sys.executable, str(ROOT / "scripts" / "readme_tables.py"), "--check"])
     assert done.returncode == 0

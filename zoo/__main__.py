@@ -5,6 +5,7 @@ import json
 import sys
 
 from graphs.commanding import CommandLine
+from zoo.exporting.commands import add_exporting
 
 EXAMPLES = """examples:
   zoo build scripts/specs/digits.yaml runs/digits          build, or go on with what was begun
@@ -12,6 +13,7 @@ EXAMPLES = """examples:
   zoo verify runs/digits                                    read every file and compare it with its checksum
   zoo report runs/digits -o report.html                     see it: one page with plots, needs no network
   zoo recreate runs/digits 3f9c                             train one network again from its row alone
+  zoo export runs/digits --to hf exports/digits             as a Hugging Face data set, HDF5, PyG or safetensors
 
 A spec is YAML; this one gives 100 networks that differ in seed, width, activation and learning rate:
   data: digits
@@ -145,6 +147,7 @@ def command_line() -> CommandLine:
     one.add_argument("--seed", type=int, default=0, help="of the choice of these networks (default: 0)")
     one.add_argument("--json", action="store_true", help="tell what was written as JSON")
     one.add_argument("--quiet", action="store_true", help="no progress bars")
+    add_exporting(line)
     return line
 
 

@@ -1,19 +1,52 @@
-"""Batches of networks as graphs, for training."""
+"""Batches of weights out of a zoo's mapped files, for training."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from zoo.batches import BucketBatches
+from zoo.buckets import bucket_numbers
+from zoo.gathering import MappedStates
+from zoo.targets import state_places, target_values
+
 if TYPE_CHECKING:
-    from graphs import GraphBatch, ParameterGraph
     from zoo.store import Zoo
 
 
-class GraphSamples(Dataset[tuple["ParameterGraph", Tensor]]):
-    """The states of a zoo's networks, each with its targets.
+@dataclass(frozen=True)
+class WeightBatch:
+    """States of networks of one topology, with what to predict of them.
+
+    Shapes: weights ``[B, P]``; targets ``[B]``, or ``[B, targets]`` for a list; index ``[B]``: ``zoo[index]`` is the
+    network, row ``index`` of ``zoo.table`` its row; state ``[B]``, counted from its oldest kept one.
+    """
+
+    weights: Tensor
+    targets: Tensor
+    index: Tensor
+    state: Tensor
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "WeightBatch":
+        """The batch on another device."""
+        parts = (self.weights, self.targets, self.index, self.state)
+        return WeightBatch(*(part.to(device, non_blocking=non_blocking) for part in parts))
+
+    def pin_memory(self) -> "WeightBatch":
+        """The batch in page-locked memory, as a DataLoader asks for it."""
+        parts = (self.weights, self.targets, self.index, self.state)
+        return WeightBatch(*(part.pin_memory() for part in parts))
+
+
+class WeightStates(Dataset[WeightBatch]):
+    """The states of a zoo's networks; a list of sample numbers gives a batch.
 
     Args:
         zoo: the networks.
@@ -21,61 +54,58 @@ class GraphSamples(Dataset[tuple["ParameterGraph", Tensor]]):
         target: metrics of the state, or numeric columns of the row, such as ``test_accuracy`` or ``lr``.
     """
 
-    def __init__(self, zoo: "Zoo", states: str, target: Sequence[str]):
-        self.zoo, self.target = zoo, list(target)
-        self.samples = zoo.samples(states)
-        for name in self.target:
-            _check_numeric(zoo, name)
+    def __init__(self, zoo: "Zoo", states: str, target: str | Sequence[str]):
+        self.index, self.state = state_places(zoo, states)
+        names = [target] if isinstance(target, str) else target
+        columns = [target_values(zoo, name, self.index, self.state) for name in names]
+        self.targets = torch.from_numpy(columns[0] if isinstance(target, str) else np.stack(columns, 1))
+        self._shard, self._place = (zoo.arrow_column(name).to_numpy() for name in ("shard", "place"))
+        files = {shard: record["file"] for shard, record in zoo.store.manifest.shards.items()}
+        self._mapped = MappedStates(zoo.root, files)
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.index)
 
-    def __getitem__(self, index: int) -> tuple["ParameterGraph", Tensor]:
-        number, state = self.samples[index]
-        member = self.zoo[number]
-        values = [self.zoo.store.column(name)[member.number] for name in self.target]
-        # A metric has one value a state, a hyper-parameter one a network.
-        return member.graph(state), torch.tensor([v[state] if isinstance(v, list) else v for v in values])
-
-
-def _check_numeric(zoo: "Zoo", name: str) -> None:
-    values = zoo.store.column(name)
-    for number in zoo.numbers:
-        parts = values[number] if isinstance(values[number], list) else [values[number]]
-        if not all(isinstance(part, (int, float)) for part in parts):
-            raise ValueError(
-                f"target: expected a numeric column, got {name!r}, which holds {values[number]!r}; "
-                "give a metric such as test_accuracy or a number such as lr, or filter out the networks without it"
-            )
+    def __getitem__(self, chosen: Sequence[int]) -> WeightBatch:
+        numbers = np.asarray(chosen)
+        index, state = self.index[numbers], self.state[numbers]
+        weights = self._mapped.gather(self._shard[index], state, self._place[index])
+        targets = self.targets[torch.from_numpy(numbers)]
+        return WeightBatch(weights, targets, torch.from_numpy(index), torch.from_numpy(state))
 
 
 def make_loader(
     zoo: "Zoo",
-    batch_size: int,
-    states: str,
-    target: str | Sequence[str],
-    shuffle: bool,
-    generator: torch.Generator | None,
-    workers: int,
+    batch_size: int = 32,
+    states: str = "all",
+    target: str | Sequence[str] = "test_accuracy",
+    shuffle: bool = False,
+    seed: int = 0,
+    drop_last: bool = False,
+    workers: int = 0,
+    together: str = "topology",
 ) -> DataLoader[Any]:
-    """Batches of the states of a zoo's networks.
+    """Batches of the states of a zoo's networks, copied once, from the mapped files.
 
     Args:
-        batch_size: states a batch.
-        states, target: see GraphSamples.
-        shuffle: another order every epoch, from ``generator``.
-        workers: processes that read; 0 reads here.
+        batch_size: states a batch; the last one of a topology may be smaller.
+        states: ``all`` kept states, or the ``final`` one of each network.
+        target: metrics of the state, or numeric columns of the row; a list gives a column each.
+        shuffle: another order every epoch, from ``(seed, epoch)`` alone; ``loader.sampler.epoch`` is the next epoch.
+        drop_last: leave out the smaller last batches.
+        workers: processes that read; 0 reads here, which is fastest unless the disk is slow.
+        together: ``topology``: a batch is of one; ``architecture``: it may mix activations, which a flat model wants.
 
-    Yields ``(GraphBatch, targets)``; targets are float32, ``[B]`` for one target and ``[B, targets]`` for a list.
-    Diverged networks are there too: leave them out with ``z.filter(status="ok")``.
+    Yields ``WeightBatch``; ``zoo.graphs(batch)`` makes a GraphBatch of it. Diverged networks are there too: leave them
+    out with ``z.filter(status="ok")``. Raises ValueError when there is nothing to load.
     """
-    single = isinstance(target, str)
-    samples = GraphSamples(zoo, states, [target] if isinstance(target, str) else target)
-
-    def join(parts: list[tuple["ParameterGraph", Tensor]]) -> tuple["GraphBatch", Tensor]:
-        from graphs import collate
-
-        targets = torch.stack([values for _, values in parts]).float()
-        return collate([graph for graph, _ in parts]), targets[:, 0] if single else targets
-
-    return DataLoader(samples, batch_size, shuffle, generator=generator, num_workers=workers, collate_fn=join)
+    if not len(zoo):
+        raise ValueError(
+            f"expected at least one network to load, but nothing of {zoo.root} is left; widen the filter, or name "
+            "another split"
+        )
+    samples = WeightStates(zoo, states, target)
+    buckets = bucket_numbers(zoo, together)[samples.index]
+    batches = BucketBatches(buckets, batch_size, shuffle, seed, drop_last)
+    # The sampler gives whole batches, so that rows are gathered into one buffer rather than stacked.
+    return DataLoader(samples, batch_size=None, sampler=batches, num_workers=workers)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graphs import ParameterGraph, Topology
+    from graphs.layout import Layout
     from zoo.store import Store
 
 
@@ -45,6 +46,10 @@ class Member:
         return self._value("split")
 
     @property
+    def architecture(self) -> str:
+        return self._value("architecture")
+
+    @property
     def recipe(self) -> dict[str, Any]:
         """``Recipe.to_dict()`` with its own activation and dropout."""
         return self.store.recipe(self._value("recipe"))
@@ -69,18 +74,26 @@ class Member:
 
     def state_dict(self, step: int = -1) -> dict[str, "Tensor"]:
         """Its state_dict, as the trained module had it."""
-        return self._shard.layout.unflatten(self.flat(step), self._shard.other(step, self._place))
+        return self.layout.unflatten(self.flat(step), self.other(step))
+
+    @property
+    def layout(self) -> "Layout":
+        """Where each state_dict entry lies in its weights ``[P]``."""
+        return self._shard.layout
+
+    def other(self, step: int = -1) -> dict[str, "Tensor"]:
+        """The integer entries of its state_dict, which its weights ``[P]`` do not hold."""
+        return self._shard.other(step, self._place)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights of all its states."""
+        states = self._shard.states
+        return states.element_size() * states.shape[0] * states.shape[2]
 
     def module(self, step: int = -1) -> "nn.Module":
         """The network itself, in evaluation mode."""
-        from graphs.recipe import Recipe
-        from zoo.population.initialising import random_stream
-
-        # The initial weights are overwritten; the caller's random numbers stay as they were.
-        with random_stream(0):
-            module = Recipe.from_dict(self.recipe).build()
-        module.load_state_dict(self.state_dict(step))
-        return module.eval()
+        return make_module(self.recipe, self.state_dict(step))
 
     @property
     def topology(self) -> "Topology":
@@ -89,7 +102,11 @@ class Member:
 
     def graph(self, step: int = -1) -> "ParameterGraph":
         """Its parameter graph; ValueError says why if it has none."""
-        return self.topology.bind_flat(self.flat(step), self._shard.other(step, self._place))
+        return self.bind(self.flat(step), step)
+
+    def bind(self, flat: "Tensor", step: int = -1) -> "ParameterGraph":
+        """The parameter graph over weights ``[P]`` of its state ``step`` that are already in memory."""
+        return self.topology.bind_flat(flat, self.other(step))
 
     @property
     def _shard(self) -> Shard:
@@ -105,3 +122,15 @@ class Member:
 
     def __repr__(self) -> str:
         return f"Member({self.id}, {self._value('family')}, {len(self.epochs)} states, {self._value('status')})"
+
+
+def make_module(recipe: dict[str, Any], state_dict: dict[str, "Tensor"]) -> "nn.Module":
+    """The network of a recipe with these weights, in evaluation mode; the caller's random numbers stay as they were."""
+    from graphs.recipe import Recipe
+    from zoo.population.initialising import random_stream
+
+    # The initial weights are overwritten.
+    with random_stream(0):
+        module = Recipe.from_dict(recipe).build()
+    module.load_state_dict(state_dict)
+    return module.eval()

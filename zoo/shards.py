@@ -5,7 +5,6 @@ Tensors: ``states [T, E, P]`` float32, ``other/NAME [T, E, ...]`` integer entrie
 """
 
 import json
-import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,10 +61,9 @@ class Shard:
 
     @classmethod
     def _map(cls, path: Path) -> "Shard":
-        with path.open("rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        start = 8 + int.from_bytes(data[:8], "little")
-        header = json.loads(data[8:start])
+        data = _map_file(path)
+        start = 8 + int.from_bytes(data[:8].tobytes(), "little")
+        header = json.loads(data[8:start].tobytes())
         facts = json.loads(header.pop("__metadata__")["zoo"])
         if start + max(row["data_offsets"][1] for row in header.values()) != len(data):
             raise ValueError(f"it has {len(data)} bytes, which is not what its header says")
@@ -95,7 +93,17 @@ class Shard:
         return [(name.removeprefix(prefix), self.tensors[name]) for name in names]
 
 
-def _view(data: mmap.mmap, start: int, row: dict[str, Any]) -> "Tensor":
+def _map_file(path: Path) -> "np.ndarray":
+    """The bytes of a file ``[size]``, mapped; no descriptor stays open, so thousands may be mapped at once."""
+    import torch
+
+    size = path.stat().st_size
+    if size < 8:
+        raise ValueError(f"it has {size} bytes, expected a header of at least 8")
+    return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).numpy()
+
+
+def _view(data: "np.ndarray", start: int, row: dict[str, Any]) -> "Tensor":
     import torch
 
     dtype = getattr(torch, _DTYPES[row["dtype"]])

@@ -14,16 +14,16 @@ from zoo.shards import Shard
 from zoo.spec import ZooSpec
 from zoo.splits import FRACTIONS, check_fractions, split_of
 from zoo.table import make_table
+from zoo.targets import check_states
 from zoo.topologies import read_topology
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import torch
     from torch.utils.data import DataLoader
 
-    from graphs import Topology
+    from graphs import GraphBatch, Topology
+    from zoo.loading import WeightBatch
 
-STATES = ("all", "final")
 OPEN_SHARDS = 256
 
 
@@ -77,10 +77,14 @@ class Store:
     def column(self, name: str) -> list[Any]:
         """One column of the table; raises ValueError that lists them when there is no such one."""
         if name not in self._columns:
-            if name not in self.table.column_names:
-                raise ValueError(f"unknown column {name!r}; expected one of {', '.join(self.table.column_names)}")
-            self._columns[name] = self.table[name].to_pylist()
+            self._columns[name] = self.arrow_column(name).to_pylist()
         return self._columns[name]
+
+    def arrow_column(self, name: str) -> "pa.ChunkedArray":
+        """One column of the table, as it is mapped; raises ValueError that lists them when there is no such one."""
+        if name not in self.table.column_names:
+            raise ValueError(f"unknown column {name!r}; expected one of {', '.join(self.table.column_names)}")
+        return self.table[name]
 
     def shard(self, index: int) -> Shard:
         """One shard, mapped."""
@@ -198,24 +202,38 @@ class Zoo(Sequence[Member]):
 
     def samples(self, states: str = "all") -> list[tuple[int, int]]:
         """(network, state) numbers of all kept states, or of the last one of each network."""
-        if states not in STATES:
-            raise ValueError(f"states: expected one of {', '.join(STATES)}, got {states!r}")
+        check_states(states)
         counts = [len(epochs) for epochs in self._column("epochs")]
         return [(i, t) for i, n in enumerate(counts) for t in range(0 if states == "all" else n - 1, n)]
 
-    def loader(
-        self,
-        batch_size: int = 32,
-        states: str = "all",
-        target: str | Sequence[str] = "test_accuracy",
-        shuffle: bool = False,
-        generator: "torch.Generator | None" = None,
-        workers: int = 0,
-    ) -> "DataLoader[Any]":
-        """Batches ``(GraphBatch, targets)``; see ``zoo.loading.make_loader``."""
+    def loader(self, batch_size: int = 32, **options: Any) -> "DataLoader[Any]":
+        """Batches ``[B, P]`` of weights with their targets; ``zoo.loading.make_loader`` tells all options.
+
+        >>> import tempfile, zoo
+        >>> spec = zoo.ZooSpec(data={"source": "digits", "limit": 50}, recipes=("mlp",), members=3, epochs=1)
+        >>> z = zoo.build(spec, tempfile.mkdtemp(), workers=0, progress=False)
+        >>> [tuple(batch.weights.shape) for batch in z.loader(2, shuffle=True, seed=1, target="lr")]
+        [(2, 3466), (1, 3466)]
+        """
         from zoo.loading import make_loader
 
-        return make_loader(self, batch_size, states, target, shuffle, generator, workers)
+        return make_loader(self, batch_size, **options)
+
+    def graphs(self, batch: "WeightBatch") -> "GraphBatch":
+        """The graphs of a batch of this zoo's loader, over the batch's own memory.
+
+        Raises ValueError where a network has no graph.
+        """
+        from graphs import collate
+
+        places = zip(batch.index.tolist(), batch.state.tolist(), batch.weights, strict=True)
+        return collate([self[index].bind(flat, state) for index, state, flat in places])
+
+    def arrow_column(self, name: str) -> "pa.Array":
+        """One column of this zoo's rows, without a Python object for each; raises ValueError for an unknown one."""
+        import pyarrow as pa
+
+        return self.store.arrow_column(name).take(pa.array(self.numbers, pa.int64())).combine_chunks()
 
     def _column(self, name: str) -> list[Any]:
         column = self.store.column(name)

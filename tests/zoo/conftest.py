@@ -1,10 +1,12 @@
 """One tiny zoo that the tests share, and how to vary and compare it."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from zoo import Zoo, ZooSpec, build
 
@@ -44,3 +46,49 @@ def content() -> Callable[[Path], dict[str, bytes]]:
 def small_zoo(small_spec: Callable[..., ZooSpec], tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     """The undisturbed zoo of ``small_spec()``, built in this process; tests must not write to it."""
     return build(small_spec(), tmp_path_factory.mktemp("small") / "zoo", workers=0, progress=False)
+
+
+TIED = """
+from torch import nn
+
+class Tied(nn.Module):
+    def __init__(self, activation="relu"):
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 10)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        return self.head(self.second(self.first(x.flatten(1)).relu()).relu())
+"""
+
+
+@pytest.fixture(scope="session")
+def varied_zoo(small_spec: Callable[..., ZooSpec], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zoo]:
+    """Networks of all sorts in one zoo: tied weights, integer entries, a diverged network, images; not to be written
+    to."""
+    code = tmp_path_factory.mktemp("code")
+    (code / "tied_nets.py").write_text(TIED)
+    sys.path.insert(0, str(code))
+    recipes = [
+        {"factory": "mlp", "random": {"width": [4, 6]}},
+        {"factory": "mlp", "fixed": {"lr": 1e30, "optimiser": "sgd", "momentum": 0.0}},
+        {"factory": "resnet"},
+        {"factory": "tied_nets:Tied"},
+        {"factory": "siren"},
+    ]
+    spec = small_spec(recipes=recipes, members=15, random={"activation": ["relu", "tanh"]})
+    yield build(spec, tmp_path_factory.mktemp("varied") / "zoo", workers=0, progress=False)
+    sys.path.remove(str(code))
+
+
+@pytest.fixture(scope="session")
+def same_bits() -> Callable[..., bool]:
+    """Tells whether two state_dicts have the same entries in the same order, bit for bit, NaN included."""
+
+    def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+        def bits(tensor: torch.Tensor) -> tuple[Any, ...]:
+            return tensor.dtype, tuple(tensor.shape), tensor.numpy().tobytes()
+
+        return list(first) == list(second) and all(bits(first[name]) == bits(second[name]) for name in first)
+
+    return same

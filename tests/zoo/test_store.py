@@ -111,25 +111,6 @@ def test_samples_are_states(small_zoo: Zoo) -> None:
         small_zoo.samples("last")
 
 
-def test_the_loader_gives_graphs_with_their_targets(small_zoo: Zoo) -> None:
-    batches = list(small_zoo.loader(batch_size=5, target=["test_accuracy", "lr"]))
-    assert [batch.num_graphs for batch, _ in batches] == [5, 5, 5, 5, 4]
-    table = small_zoo.table.to_pylist()
-    wanted = [[row["test_accuracy"][t], row["lr"]] for row in table for t in range(2)]
-    assert torch.equal(torch.cat([targets for _, targets in batches]), torch.tensor(wanted))
-    flats = [graph.flat() for batch, _ in batches for graph in batch.graphs]
-    states = [small_zoo[i].flat(t) for i, t in small_zoo.samples()]
-    assert all(torch.equal(a, b) for a, b in zip(flats, states, strict=True))
-
-
-def test_a_shuffled_loader_follows_its_generator(small_zoo: Zoo) -> None:
-    orders = []
-    for seed in (0, 0, 1):
-        loader = small_zoo.loader(24, shuffle=True, generator=torch.Generator().manual_seed(seed), target="lr")
-        orders.append(next(iter(loader))[1].tolist())
-    assert orders[0] == orders[1] != orders[2]
-
-
 def test_a_zoo_travels_to_another_process_as_its_folder(small_zoo: Zoo) -> None:
     part = pickle.loads(pickle.dumps(small_zoo[3:5]))
     assert torch.equal(part[1].flat(), small_zoo[4].flat())
@@ -292,11 +273,6 @@ def test_a_zoo_without_a_trained_network_takes_a_corrected_spec(tmp_path: Path) 
     z = zoo.build(corrected, tmp_path / "zoo", workers=0, progress=False)
     assert z.table["loss"].to_pylist() == ["my_nets:loss"]
     assert zoo.verify(z.root) == []
-
-
-def test_a_target_that_is_no_number_is_told(small_zoo: Zoo) -> None:
-    with pytest.raises(ValueError, match=r"expected a numeric column, got 'activation', which holds '(relu|tanh)'"):
-        small_zoo.loader(target="activation")
 
 
 def test_a_graph_that_contradicts_its_network_is_stored_as_untraceable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 MakeSpec = Callable[..., zoo.ZooSpec]
 
 
-@pytest.mark.parametrize("command", [[], ["build"], ["info"], ["verify"], ["report"], ["recreate"]])
+@pytest.mark.parametrize(
+    "command", [[], ["build"], ["info"], ["verify"], ["report"], ["recreate"], ["export"], ["push"]]
+)
 def test_help_teaches_in_a_second_of_cpu(command: list[str]) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     arguments = [sys.executable, "-m", "zoo", *command, "--help"]

@@ -1,0 +1,1 @@
+"""A zoo in the formats of others."""
