@@ -63,8 +63,8 @@ def build(
 
     spec, options = _spec(spec), EngineOptions(workers, address, patience, gpus)
     chosen = choose(engine, options)
-    root = _folder(out)
-    with told(spec, root), builder_lock(root):
+    root = Path(out)
+    with told(spec, root), builder_lock(_folder(root)):
         manifest = begin(spec, root)
         planned = plan(spec, manifest.facts)
         _train(spec, root, manifest, planned, chosen, options, progress)
@@ -78,9 +78,8 @@ def _spec(spec: ZooSpec | Mapping[str, Any] | str | Path) -> ZooSpec:
     return ZooSpec.from_dict(spec) if isinstance(spec, Mapping) else ZooSpec.from_yaml(spec)
 
 
-def _folder(out: str | Path) -> Path:
+def _folder(root: Path) -> Path:
     """The folder, made where it is not there."""
-    root = Path(out)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:

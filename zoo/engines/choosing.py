@@ -33,8 +33,9 @@ def choose(name: str, options: EngineOptions) -> Engine:
     """
     if name not in ENGINES:
         raise ValueError(f"engine: expected one of {', '.join(ENGINES)}, got {name!r}")
+    name = "inline" if options.workers == 0 else name
     for option, default in DEFAULTS.items():
         if getattr(options, option) != default and option not in TAKES[name]:
             takers = ", ".join(engine for engine in ENGINES if option in TAKES[engine])
             raise ValueError(f"{option}: the engine {name} takes none; leave it out, or choose one of {takers}")
-    return ENGINES["inline" if options.workers == 0 else name]
+    return ENGINES[name]

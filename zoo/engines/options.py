@@ -5,6 +5,8 @@ from dataclasses import dataclass
 # How often a shard is tried before it is given up.
 ATTEMPTS = 3
 PATIENCE = 1800.0
+# Seconds that a process may take to start whatever the patience: libraries may come from a slow disk.
+STARTING = 300.0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo.engines.deaths import Coroner
 from zoo.engines.events import Event, Tell
-from zoo.engines.options import ATTEMPTS, EngineOptions
+from zoo.engines.options import ATTEMPTS, STARTING, EngineOptions
 from zoo.engines.processes import WorkerProcess, cores
 
 TICK = 1.0
@@ -78,10 +78,11 @@ class LocalPool:
         """Kill the workers that have been silent for too long."""
         for worker in list(self.workers):
             worker.silent += seconds
-            if worker.silent > self.patience:
+            limit = self.patience if worker.started else max(self.patience, STARTING)
+            if worker.silent > limit:
                 worker.interrogate()
                 self._dismiss(worker)
-                self._bury(worker, f"killed after {self.patience:g} s without a sign of life")
+                self._bury(worker, f"killed after {limit:g} s without a sign of life")
 
     def _hear(self, worker: WorkerProcess, event: Event) -> None:
         if event.shard < 0:
