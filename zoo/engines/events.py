@@ -50,7 +50,7 @@ Tell = Callable[[Event], None]
 def attempt(trainer: "ShardTrainer", shard: int, tell: Tell) -> None:
     """Train one shard and tell its progress, or once a second that it goes on; the last event has the record or the
     error."""
-    finished, told = 0, time.monotonic()
+    finished, told = 0, -BEAT
 
     def progress(more: int) -> None:
         nonlocal finished, told

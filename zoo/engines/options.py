@@ -5,7 +5,7 @@ from dataclasses import dataclass
 # How often a shard is tried before it is given up.
 ATTEMPTS = 3
 PATIENCE = 1800.0
-# Seconds that a process may take to start whatever the patience: libraries may come from a slow disk.
+# Seconds that a process has to its first batch whatever the patience: libraries and data may come from a slow disk.
 STARTING = 300.0
 
 

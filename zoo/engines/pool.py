@@ -78,7 +78,7 @@ class LocalPool:
         """Kill the workers that have been silent for too long."""
         for worker in list(self.workers):
             worker.silent += seconds
-            limit = self.patience if worker.started else max(self.patience, STARTING)
+            limit = self.patience if worker.training else max(self.patience, STARTING)
             if worker.silent > limit:
                 worker.interrogate()
                 self._dismiss(worker)
@@ -88,6 +88,7 @@ class LocalPool:
         if event.shard < 0:
             worker.started, self.stillborn = True, 0
             return
+        worker.training = True
         self.tell(event)
         if event.is_last:
             self._feed(worker)

@@ -39,12 +39,14 @@ class WorkerProcess:
         process: it runs ``zoo.worker``.
         shard: what it was asked for last.
         started: whether it has said so.
+        training: whether it has trained a batch.
         silent: seconds since its last sign of life.
     """
 
     process: "subprocess.Popen[bytes]"
     shard: int | None = None
     started: bool = False
+    training: bool = False
     silent: float = 0.0
     _rest: bytes = b""
 

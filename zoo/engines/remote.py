@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.engines.events import Event, attempt
+from zoo.engines.options import STARTING
 
 if TYPE_CHECKING:
     from zoo.training import ShardTrainer
@@ -40,15 +41,15 @@ def train_remotely(root: str, shard: int, patience: float) -> dict[str, Any]:
 
 @contextmanager
 def watchdog(patience: float) -> Iterator[Callable[[], None]]:
-    """End this process unless what is yielded is called every ``patience`` seconds."""
+    """End this process unless what is yielded is called every ``patience`` seconds, once it was called at all."""
 
-    def alive() -> None:
+    def wait(seconds: float) -> None:
         # A timer outside the interpreter: it goes off also when a thread holds the interpreter for itself.
-        faulthandler.dump_traceback_later(patience, exit=True, file=STDERR)
+        faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
 
-    alive()
+    wait(max(patience, STARTING))
     try:
-        yield alive
+        yield lambda: wait(patience)
     finally:
         faulthandler.cancel_dump_traceback_later()
 
