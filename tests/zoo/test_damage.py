@@ -1,5 +1,6 @@
 """Every flipped bit of a zoo is found, and none in the manifest costs more than one shard."""
 
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -93,3 +94,13 @@ def test_an_edited_comment_of_the_spec_is_told_and_taken(small_spec: MakeSpec, c
     zoo.build(small_spec(), copy, workers=0, progress=False)
     assert zoo.verify(copy) == []
     assert (copy / "spec.yaml").read_text() == text
+
+
+def test_clocks_do_not_matter(small_spec: MakeSpec, content: Content, copy: Path, small_zoo: zoo.Zoo) -> None:
+    """Files of a machine whose clock is decades ahead or behind, a lock among them that nobody holds."""
+    (copy / "shards" / "shard-00001.safetensors").unlink()
+    for number, path in enumerate(sorted(copy.rglob("*"))):
+        os.utime(path, (number % 2 * 2**32, number % 2 * 2**32))
+    zoo.build(small_spec(), copy, workers=0, progress=False)
+    assert content(copy) == content(small_zoo.root)
+    assert zoo.verify(copy) == []
