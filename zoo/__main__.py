@@ -34,6 +34,7 @@ BUILD_EXAMPLES = """examples:
   zoo build my.yaml runs/mine --patience 7200       a worker that trains no batch for so many seconds is replaced
   zoo build my.yaml /shared/mine --engine ray --address auto --workers 64      on a Ray cluster
   zoo build my.yaml /shared/mine --engine slurm --workers 200                  as arrays of Slurm jobs
+  zoo build my.yaml s3://bucket/mine                in ~/.cache/metazoo, each finished shard copied there as it comes
 
 data:     digits | hf:ID | a folder of images or parquet files | {source: ..., resize: 16, limit: 1000}
 recipes:  mlp, cnn, siren, resnet, ... or your own my_module:make_net, with loss: my_module:my_loss

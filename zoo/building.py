@@ -10,11 +10,12 @@ from zoo.beginning import begin, check_versions
 from zoo.engines import PATIENCE, EngineOptions, Event, choose
 from zoo.locking import builder_lock
 from zoo.manifest import NAME, Manifest, fault, file_record, size_fault
+from zoo.mirroring import Mirror, is_url
 from zoo.planning import Plan, plan
 from zoo.progress import BuildProgress
 from zoo.shards import Shard
 from zoo.spec import ZooSpec
-from zoo.stopping import BuildError, disk_trouble, told
+from zoo.stopping import BuildError, told
 from zoo.table import make_table, table_bytes
 from zoo.topologies import topology_files, trace_recipes
 
@@ -43,7 +44,8 @@ def build(
 
     Args:
         spec: the zoo to build, its content as a mapping, or its YAML file.
-        out: the folder; new, empty, or with this very zoo.
+        out: the folder; new, empty, or with this very zoo. A URL that fsspec reaches (``s3://...``) gets a copy of what
+            is acknowledged, as it comes; the build itself is in a folder of this machine (``zoo.mirroring``).
         engine: one of ``zoo.engines.ENGINES``: ``local``, ``ray``, ``slurm``; ``inline`` trains in this process.
         workers: one-thread processes; by default one a core of the machine or the cluster. 0 is the engine ``inline``.
         progress: show a bar with members a second and the time left on standard error.
@@ -63,12 +65,16 @@ def build(
 
     spec, options = _spec(spec), EngineOptions(workers, address, patience, gpus)
     chosen = choose(engine, options)
-    root = Path(out)
-    with told(spec, root), builder_lock(_folder(root)):
+    mirror = Mirror(str(out)) if is_url(out) else None
+    root = mirror.fetch() if mirror else Path(out)
+    chosen = mirror.watch(chosen) if mirror else chosen
+    with told(spec, root, out), builder_lock(_folder(root)):
         manifest = begin(spec, root)
         planned = plan(spec, manifest.facts)
-        _train(spec, root, manifest, planned, chosen, options, progress)
+        _train(root, manifest, planned, chosen, options, progress)
         _finish(spec, root, manifest, planned)
+        if mirror:
+            mirror.finish()
     return open_zoo(root)
 
 
@@ -88,7 +94,6 @@ def _folder(root: Path) -> Path:
 
 
 def _train(
-    spec: ZooSpec,
     root: Path,
     manifest: Manifest,
     planned: Plan,
@@ -107,7 +112,7 @@ def _train(
     with BuildProgress(planned, missing, progress) as shown:
 
         def tell(event: Event) -> None:
-            event = _acknowledged(spec, root, manifest, event)
+            event = _acknowledged(root, manifest, event)
             if event.error is not None:
                 errors.append(event.error)
             shown.tell(event)
@@ -121,10 +126,10 @@ def _train(
         )
 
 
-def _acknowledged(spec: ZooSpec, root: Path, manifest: Manifest, event: Event) -> Event:
+def _acknowledged(root: Path, manifest: Manifest, event: Event) -> Event:
     """The event, its record written into the manifest if it has one whose shard has arrived."""
     if event.disk:
-        raise BuildError(disk_trouble(spec, root, event.error or ""))
+        raise OSError(event.disk, event.error)
     if event.record is None:
         return event
     # A worker of another machine may have written to a folder of the same name.

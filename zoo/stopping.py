@@ -15,25 +15,22 @@ class BuildError(RuntimeError):
 
 
 @contextmanager
-def told(spec: ZooSpec, root: Path) -> Iterator[None]:
+def told(spec: ZooSpec, root: Path, out: str | Path) -> Iterator[None]:
     """Say what is safe and how to go on when the block is interrupted, or the disk is full or read-only."""
+    again = f"give the same command again: zoo build {root / 'spec.yaml'} {out}"
     try:
         yield
     except KeyboardInterrupt as error:
-        again = f"To go on, give the same command again: zoo build {root / 'spec.yaml'} {root}"
-        raise KeyboardInterrupt(f"stopped; {_safe(spec, root)} in {root}. {again}") from error
+        raise KeyboardInterrupt(f"stopped; {_safe(spec, root)} in {root}. To go on, {again}") from error
     except OSError as error:
-        if error.errno not in DISK_ERRORS | {errno.EACCES, errno.EPERM}:
+        # The data and the user's own code have files too.
+        ours = error.filename is None or Path(error.filename).is_relative_to(root)
+        if not ours or error.errno not in DISK_ERRORS | {errno.EACCES, errno.EPERM}:
             raise
-        raise BuildError(disk_trouble(spec, root, str(error))) from error
-
-
-def disk_trouble(spec: ZooSpec, root: Path, error: str) -> str:
-    """What to do about an error of the disk."""
-    return (
-        f"cannot write into {root} ({error}); {_safe(spec, root)}. Make room, or make the folder writable, and give "
-        f"the same command again: zoo build {root / 'spec.yaml'} {root}"
-    )
+        raise BuildError(
+            f"cannot write into {root} ({error}); {_safe(spec, root)}. Make room, or make the folder writable, and "
+            f"{again}"
+        ) from error
 
 
 def _safe(spec: ZooSpec, root: Path) -> str:

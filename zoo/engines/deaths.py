@@ -23,7 +23,8 @@ class Coroner:
             return f"killed by {name}"
         now = memory_kills()
         sure, self._before = now > self._before, now
-        return f"killed by {name}: {'memory ran out' if sure else 'memory ran out, or someone killed it'}"
+        seen = "the system has ended a process for it" if sure else "or someone killed it"
+        return f"killed by {name}: memory ran out, {seen}"
 
 
 def memory_kills() -> int:

@@ -25,7 +25,7 @@ class Event:
         record: its manifest record once it is written.
         error: why it cannot be had.
         note: what the user should hear though the build goes on.
-        disk: whether the error is one of the disk, which no other shard will be spared.
+        disk: number of the error where it is one of the disk, which no other shard will be spared; else 0.
     """
 
     shard: int
@@ -33,7 +33,7 @@ class Event:
     record: dict[str, Any] | None = None
     error: str | None = None
     note: str | None = None
-    disk: bool = False
+    disk: int = 0
 
     @property
     def is_last(self) -> bool:
@@ -63,8 +63,8 @@ def attempt(trainer: "ShardTrainer", shard: int, tell: Tell) -> None:
         last = Event(shard, finished, record=trainer.train(shard, progress))
     # Training runs the user's own factory and loss, which may raise anything; the builder tells it with the network.
     except Exception as error:  # noqa: BLE001
-        full = isinstance(error, OSError) and error.errno in DISK_ERRORS
-        last = Event(shard, error=_blame(trainer, shard, finished, error), disk=full)
+        disk = error.errno if isinstance(error, OSError) and error.errno in DISK_ERRORS else None
+        last = Event(shard, error=_blame(trainer, shard, finished, error), disk=disk or 0)
     tell(last)
 
 

@@ -20,7 +20,12 @@ def train_on_ray(root: Path, shards: Sequence[int], options: EngineOptions, tell
     """
     ray = _import_ray()
     with _cluster(ray, options):
-        most = options.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        has = ray.cluster_resources()
+        if options.gpus > has.get("GPU", 0):
+            raise ValueError(
+                f"gpus: expected a cluster with {options.gpus:g} GPUs for a shard, got {has.get('GPU', 0):g}"
+            )
+        most = options.workers or max(1, int(has.get("CPU", 1)))
         lease = {"num_cpus": 1, "num_gpus": options.gpus, "max_retries": ATTEMPTS - 1}
         task = ray.remote(**lease)(train_remotely)
         waiting, running = deque(shards), {}

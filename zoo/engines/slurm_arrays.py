@@ -4,8 +4,8 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +37,18 @@ def train_on_slurm(root: Path, shards: Sequence[int], options: EngineOptions, te
     waiting, deaths, lost = list(shards), Counter[int](), 0
     while waiting:
         wave, waiting = waiting[:size], waiting[size:]
-        for shard, event in _train_wave(executor, root, wave, options):
-            deaths[shard] += event is None
-            if event is None and deaths[shard] >= ATTEMPTS:
-                lost, event = lost + 1, Event(shard, error=_deadly(root, shard))
-            if event is not None:
+        with closing(_train_wave(executor, root, wave, options)) as ends:
+            for shard, event in ends:
+                deaths[shard] += event is None
+                if event is None and deaths[shard] >= ATTEMPTS:
+                    lost, event = lost + 1, Event(shard, error=_deadly(root, shard))
+                if event is None:
+                    waiting.append(shard)
+                    event = Event(shard, note=f"the job of shard {shard} ended without a result; it is submitted again")
                 tell(event)
-            else:
-                tell(Event(shard, note=f"the job of shard {shard} ended without a result; it is submitted again"))
-                waiting.append(shard)
     if not lost:
-        shutil.rmtree(root / FOLDER)
+        # A network disk may hold on to the output of a job that has just ended; it is in nobody's way.
+        shutil.rmtree(root / FOLDER, ignore_errors=True)
 
 
 def _executor(root: Path, cluster: str, options: EngineOptions) -> Any:
@@ -71,7 +72,7 @@ def _executor(root: Path, cluster: str, options: EngineOptions) -> Any:
 
 def _train_wave(
     executor: Any, root: Path, shards: Sequence[int], options: EngineOptions
-) -> Iterator[tuple[int, Event | None]]:
+) -> Generator[tuple[int, Event | None]]:
     """Each shard with its last event as its job ends; None where the job died."""
     with _environment():
         jobs = executor.map_array(
