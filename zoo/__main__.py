@@ -5,6 +5,7 @@ import json
 import sys
 
 from graphs.commanding import CommandLine
+from zoo.engines.options import PATIENCE
 
 EXAMPLES = """examples:
   zoo build scripts/specs/digits.yaml runs/digits          build, or go on with what was begun
@@ -115,7 +116,7 @@ def command_line() -> CommandLine:
     one.add_argument("--workers", type=int, help="one-thread processes (default: one a core; 0: this process)")
     one.add_argument("--engine", choices=("local", "ray", "slurm", "inline"), default="local", help="what runs them")
     one.add_argument("--address", help="of a Ray cluster (default: one of this machine); slurm: local is without Slurm")
-    one.add_argument("--patience", type=float, default=1800, help="seconds without a batch until a worker is replaced")
+    one.add_argument("--patience", type=float, default=PATIENCE, help="seconds without a batch until replaced")
     one.add_argument("--gpus", type=float, default=0, help="share of a GPU leased to each worker by ray or slurm")
     one.add_argument("--trainer", choices=("auto", "reference", "stacked"), help="in place of the spec's trainer")
     one.add_argument("--quiet", action="store_true", help="no progress bar")
