@@ -2,18 +2,25 @@
 
 import os
 import re
+import secrets
+from io import RawIOBase
 from pathlib import Path
 
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write ``data`` under a temporary name, flush it to the disk, then rename it to ``path``."""
-    # The process id keeps two writers of one file apart: the last rename wins, and neither sees half of the other.
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    # The number keeps two writers of one file apart, on whatever machines: the last rename wins, and neither sees half
+    # of the other.
+    temporary = path.with_name(f"{path.name}.{secrets.randbits(48)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        # Where the disk is full, half a file would keep it so.
+        temporary.unlink(missing_ok=True)
     flush_folder(path.parent)
 
 
@@ -24,11 +31,22 @@ def temporaries(folder: Path, pattern: str) -> list[Path]:
 
 
 def append_durably(path: Path, data: bytes) -> None:
-    """Append ``data`` and flush it to the disk before returning."""
-    with path.open("ab") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    """Append ``data`` and flush it to the disk before returning; the file is as it was when that fails."""
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            write_all(file, data)
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(before)
+            raise
+
+
+def write_all(file: RawIOBase, data: bytes) -> None:
+    """Write all of ``data`` to an unbuffered file, which may take it in pieces."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 def flush_folder(folder: Path) -> None:

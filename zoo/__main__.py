@@ -5,6 +5,7 @@ import json
 import sys
 
 from graphs.commanding import CommandLine
+from zoo.engines.options import PATIENCE
 from zoo.exporting.commands import add_exporting
 
 EXAMPLES = """examples:
@@ -34,6 +35,10 @@ BUILD_EXAMPLES = """examples:
   zoo build my.yaml runs/mine --workers 1           on one core
   zoo build my.yaml runs/mine --workers 0           in this process: a debugger and full tracebacks work
   zoo build my.yaml runs/ref --trainer reference    one network at a time: each can be re-created from its row
+  zoo build my.yaml runs/mine --patience 7200       a worker that trains no batch for so many seconds is replaced
+  zoo build my.yaml /shared/mine --engine ray --address auto --workers 64      on a Ray cluster
+  zoo build my.yaml /shared/mine --engine slurm --workers 200                  as arrays of Slurm jobs
+  zoo build my.yaml s3://bucket/mine                in ~/.cache/metazoo, each finished shard copied there as it comes
 
 data:     digits | hf:ID | a folder of images or parquet files | {source: ..., resize: 16, limit: 1000}
 recipes:  mlp, cnn, siren, resnet, ... or your own my_module:make_net, with loss: my_module:my_loss
@@ -52,7 +57,16 @@ def build(options: argparse.Namespace) -> int:
     spec = ZooSpec.from_yaml(options.spec)
     if options.trainer is not None:
         spec = replace(spec, trainer=options.trainer)
-    zoo = build_zoo(spec, options.out, workers=options.workers, progress=not options.quiet)
+    zoo = build_zoo(
+        spec,
+        options.out,
+        engine=options.engine,
+        workers=options.workers,
+        progress=not options.quiet,
+        address=options.address,
+        patience=options.patience,
+        gpus=options.gpus,
+    )
     states = len(zoo.samples())
     print(f"{options.out}: {len(zoo)} networks, {states} states; `zoo info {options.out}` says more")
     return 0
@@ -125,6 +139,10 @@ def command_line() -> CommandLine:
     one.add_argument(
         "--trainer", choices=("auto", "reference", "stacked", "native"), help="in place of the spec's trainer"
     )
+    one.add_argument("--engine", choices=("local", "ray", "slurm", "inline"), default="local", help="what runs them")
+    one.add_argument("--address", help="of a Ray cluster (default: one of this machine); slurm: local is without Slurm")
+    one.add_argument("--patience", type=float, default=PATIENCE, help="seconds without a batch until replaced")
+    one.add_argument("--gpus", type=float, default=0, help="share of a GPU leased to each worker by ray or slurm")
     one.add_argument("--quiet", action="store_true", help="no progress bar")
     one = line.command(
         info, "Tell what is in a zoo.", "examples:\n  zoo info runs/digits\n  zoo info runs/digits --json"

@@ -1,6 +1,7 @@
 """The start of a zoo: its folder, and the facts that are frozen in its manifest."""
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,9 @@ def begin(spec: ZooSpec, root: Path) -> Manifest:
     manifest = _find_manifest(root)
     if manifest is None or _may_be_replaced(manifest, spec, root):
         manifest = _claim(root, spec, make_header(spec))
-    _check_same(_read_spec(manifest, spec, root), spec, root)
+    there = _read_spec(manifest, spec, root)
+    _check_unedited(there, manifest.header, root)
+    _check_same(there, spec, root)
     (root / "shards").mkdir(exist_ok=True)
     return manifest
 
@@ -94,6 +97,7 @@ def make_header(spec: ZooSpec) -> dict[str, Any]:
     trainers = {name: _trainer(spec, member) for name, member in architectures.items()}
     return {
         "spec": spec.digest,
+        "content": spec.to_dict(),
         "data": dict(facts.data),
         "parameters": dict(facts.parameters),
         "trainers": trainers,
@@ -215,15 +219,31 @@ def _check_empty(root: Path) -> None:
         )
 
 
+def _check_unedited(there: ZooSpec, header: Mapping[str, Any], root: Path) -> None:
+    """Raise ValueError with what has changed when the spec in the folder was edited after the build began."""
+    if there.digest == header["spec"]:
+        return
+    # Zoos of format 1 know the digest of their spec alone.
+    changed = _differences(header.get("content", {}), there.to_dict(), "when begun", "now")
+    raise ValueError(
+        f"{root / 'spec.yaml'} was edited after the build began ({changed or 'what is not known'}); undo that, or "
+        "delete the file and give `zoo build` the spec as it was, or build the edited one into another folder"
+    )
+
+
 def _check_same(there: ZooSpec, here: ZooSpec, root: Path) -> None:
     if there.digest == here.digest:
         return
-    old, new = there.to_dict(), here.to_dict()
-    differences = [f"{name}: {old[name]!r} there, {new[name]!r} here" for name in new if old[name] != new[name]]
     raise ValueError(
-        f"{root} holds the zoo of another spec ({'; '.join(differences)}); build into another folder, or go on with "
-        f"that one: zoo build {root / 'spec.yaml'} {root}"
+        f"{root} holds the zoo of another spec ({_differences(there.to_dict(), here.to_dict(), 'there', 'here')}); "
+        f"build into another folder, or go on with that one: zoo build {root / 'spec.yaml'} {root}"
     )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], before: str, after: str) -> str:
+    """The fields that both have, and have differently."""
+    changed = [name for name in new if name in old and old[name] != new[name]]
+    return "; ".join(f"{name}: {old[name]!r} {before}, {new[name]!r} {after}" for name in changed)
 
 
 def check_versions(manifest: Manifest, root: Path) -> None:

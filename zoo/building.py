@@ -1,34 +1,30 @@
 """Building a zoo: begin or resume a folder, train what is missing, then derive the table."""
 
-import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphs.durable import temporaries, write_durably
 from zoo.beginning import begin, check_versions
-from zoo.engines import ENGINES, Event
+from zoo.engines import PATIENCE, EngineOptions, Event, choose
 from zoo.locking import builder_lock
-from zoo.manifest import NAME, Manifest, fault, file_record
+from zoo.manifest import NAME, Manifest, fault, file_record, size_fault
+from zoo.mirroring import Mirror, is_url
 from zoo.planning import Plan, plan
 from zoo.progress import BuildProgress
 from zoo.shards import Shard
 from zoo.spec import ZooSpec
+from zoo.stopping import BuildError, told
 from zoo.table import make_table, table_bytes
 from zoo.topologies import topology_files, trace_recipes
 
 if TYPE_CHECKING:
+    from zoo.engines.choosing import Engine
     from zoo.store import Zoo
-
 
 # What a build writes, as patterns.
 OWN_FILES = ("spec.yaml", NAME, "table.arrow", "recipes.json", "shards/shard-*.safetensors", "topologies/*.json")
-
-
-class BuildError(RuntimeError):
-    """Some shards could not be trained; all others are safe."""
 
 
 def build(
@@ -37,6 +33,9 @@ def build(
     engine: str = "local",
     workers: int | None = None,
     progress: bool = True,
+    address: str | None = None,
+    patience: float = PATIENCE,
+    gpus: float = 0.0,
 ) -> "Zoo":
     """Train the networks of a spec into a folder, or go on with a folder where this was begun.
 
@@ -45,13 +44,17 @@ def build(
 
     Args:
         spec: the zoo to build, its content as a mapping, or its YAML file.
-        out: the folder; new, empty, or with this very zoo.
-        engine: one of ``ENGINES``; ``inline`` trains in this process.
-        workers: one-thread processes; by default one a core. 0 is the engine ``inline``.
+        out: the folder; new, empty, or with this very zoo. A URL that fsspec reaches (``s3://...``) gets a copy of what
+            is acknowledged, as it comes; the build itself is in a folder of this machine (``zoo.mirroring``).
+        engine: one of ``zoo.engines.ENGINES``: ``local``, ``ray``, ``slurm``; ``inline`` trains in this process.
+        workers: one-thread processes; by default one a core of the machine or the cluster. 0 is the engine ``inline``.
         progress: show a bar with members a second and the time left on standard error.
+        address: of the Ray cluster; None starts one on this machine. For Slurm see ``zoo.engines.slurm_arrays``.
+        patience: seconds without a batch trained after which a worker counts as hung, is killed and replaced.
+        gpus: share of a GPU leased to each shard, by Ray or Slurm.
 
     Returns the zoo. Raises ValueError for a bad spec, a folder of another zoo or one at which another build is at work;
-    BuildError when training raised; KeyboardInterrupt with how to go on.
+    BuildError when training raised or the disk is full; KeyboardInterrupt with how to go on.
 
     >>> import tempfile
     >>> spec = ZooSpec(data={"source": "digits", "limit": 50}, recipes=("mlp",), members=2, epochs=1)
@@ -60,18 +63,18 @@ def build(
     """
     from zoo.store import open_zoo
 
-    spec = _spec(spec)
-    engine = "inline" if workers == 0 else engine
-    if engine not in ENGINES:
-        raise ValueError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}")
-    if workers is not None and workers < 0:
-        raise ValueError(f"workers: expected a count >= 0, got {workers}")
-    root = _folder(out)
-    with builder_lock(root), _stoppable(spec, root):
+    spec, options = _spec(spec), EngineOptions(workers, address, patience, gpus)
+    chosen = choose(engine, options)
+    mirror = Mirror(str(out)) if is_url(out) else None
+    root = mirror.fetch() if mirror else Path(out)
+    chosen = mirror.watch(chosen) if mirror else chosen
+    with told(spec, root, out), builder_lock(_folder(root)):
         manifest = begin(spec, root)
         planned = plan(spec, manifest.facts)
-        _train(root, manifest, planned, engine, workers or _cores(), progress)
+        _train(root, manifest, planned, chosen, options, progress)
         _finish(spec, root, manifest, planned)
+        if mirror:
+            mirror.finish()
     return open_zoo(root)
 
 
@@ -81,9 +84,8 @@ def _spec(spec: ZooSpec | Mapping[str, Any] | str | Path) -> ZooSpec:
     return ZooSpec.from_dict(spec) if isinstance(spec, Mapping) else ZooSpec.from_yaml(spec)
 
 
-def _folder(out: str | Path) -> Path:
+def _folder(root: Path) -> Path:
     """The folder, made where it is not there."""
-    root = Path(out)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -91,26 +93,14 @@ def _folder(out: str | Path) -> Path:
     return root
 
 
-@contextmanager
-def _stoppable(spec: ZooSpec, root: Path) -> Iterator[None]:
-    """On Ctrl-C, say what is safe and how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        shards = Manifest.read(root).shards.values() if (root / NAME).exists() else ()
-        safe = sum(row["members"] for row in shards)
-        raise KeyboardInterrupt(
-            f"stopped; {safe} of {spec.count} networks are safe in {root}. To go on, give the same command again: "
-            f"zoo build {root / 'spec.yaml'} {root}"
-        ) from error
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _train(root: Path, manifest: Manifest, planned: Plan, engine: str, workers: int, progress: bool) -> None:
+def _train(
+    root: Path,
+    manifest: Manifest,
+    planned: Plan,
+    engine: "Engine",
+    options: EngineOptions,
+    progress: bool,
+) -> None:
     """Train every shard that is not safely there."""
     manifest.repair()
     missing = [s for s in planned.shards if not _is_safe(root, manifest, s.index)]
@@ -122,18 +112,32 @@ def _train(root: Path, manifest: Manifest, planned: Plan, engine: str, workers: 
     with BuildProgress(planned, missing, progress) as shown:
 
         def tell(event: Event) -> None:
-            if event.record is not None:
-                manifest.add_shard(event.record)
-            elif event.error is not None:
+            event = _acknowledged(root, manifest, event)
+            if event.error is not None:
                 errors.append(event.error)
             shown.tell(event)
 
-        ENGINES[engine](root, [s.index for s in missing], workers, tell)
+        engine(root, [s.index for s in missing], options, tell)
+    _sweep_temporaries(root)
     if errors:
         raise BuildError(
             f"{len(errors)} of {len(planned.shards)} shards could not be trained; the others are safe in {root}, and "
             "building again tries these anew:\n" + "\n".join(sorted(errors))
         )
+
+
+def _acknowledged(root: Path, manifest: Manifest, event: Event) -> Event:
+    """The event, its record written into the manifest if it has one whose shard has arrived."""
+    if event.disk:
+        raise OSError(event.disk, event.error)
+    if event.record is None:
+        return event
+    # A worker of another machine may have written to a folder of the same name.
+    if lost := size_fault(root, event.record["file"], event.record):
+        told = f"shard {event.shard}: {event.record['file']} {lost}; all machines have to share the folder {root}"
+        return Event(event.shard, error=told)
+    manifest.add_shard(event.record)
+    return event
 
 
 def _is_safe(root: Path, manifest: Manifest, index: int) -> bool:
@@ -148,11 +152,15 @@ def _is_safe(root: Path, manifest: Manifest, index: int) -> bool:
 
 def _sweep(root: Path, safe: set[str]) -> None:
     """Delete what a killed build left: temporary files, and shards that were never acknowledged."""
-    for name in OWN_FILES:
-        for path in temporaries((root / name).parent, Path(name).name):
-            path.unlink(missing_ok=True)
+    _sweep_temporaries(root)
     for path in (root / "shards").glob("shard-*.safetensors"):
         if f"shards/{path.name}" not in safe:
+            path.unlink(missing_ok=True)
+
+
+def _sweep_temporaries(root: Path) -> None:
+    for name in OWN_FILES:
+        for path in temporaries((root / name).parent, Path(name).name):
             path.unlink(missing_ok=True)
 
 
@@ -166,5 +174,5 @@ def _finish(spec: ZooSpec, root: Path, manifest: Manifest, planned: Plan) -> Non
     (root / "topologies").mkdir(exist_ok=True)
     for name, data in files.items():
         write_durably(root / name, data)
-    records: dict[str, dict[str, Any]] = {name: file_record(root / name) for name in files}
+    records: dict[str, dict[str, Any]] = {name: file_record(root / name) for name in ("spec.yaml", *files)}
     manifest.complete(records)

@@ -1,5 +1,6 @@
 """The progress bar of a build, in networks."""
 
+import sys
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -27,6 +28,8 @@ class BuildProgress:
 
     def tell(self, event: Event) -> None:
         """Take note of news of a shard; one that was lost starts anew, so the bar may step back."""
+        if event.note is not None:
+            self._bar.write(f"zoo: {event.note}", file=sys.stderr)
         self._trained.pop(event.shard, None)
         if event.record is not None:
             self.safe += event.record["members"]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from graphs.layout import Layout
 from zoo.digests import canonical_json
-from zoo.manifest import FORMAT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from zoo.population import PopulationResult
 
+FORMAT = 1
 # The dtypes a shard may hold, as safetensors names them.
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool", "U8": "uint8"}
 _DTYPES |= {"I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64"}

@@ -48,7 +48,7 @@ class ShardTrainer:
     def train(self, index: int, progress: Callable[[int], None]) -> dict[str, Any]:
         """Train and write shard ``index``; returns its record for the manifest.
 
-        ``progress`` is called with the number of networks finished since the last call.
+        ``progress`` is called with the number of networks finished since the last call; with 0 as a sign of life.
         """
         from zoo.population import train
 

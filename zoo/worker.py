@@ -1,8 +1,10 @@
 """The process that trains shards for a builder: shard numbers come in, one JSON line an event goes out."""
 
+import faulthandler
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +17,8 @@ def main(root: Path) -> None:
     # What the user's code prints must not mix with the events.
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
+    # A builder that takes this process for hung asks where it is before it kills it.
+    faulthandler.register(signal.SIGUSR1)
     tasks: queue.Queue[int] = queue.Queue()
     threading.Thread(target=_receive, args=(tasks,), daemon=True).start()
 

@@ -250,9 +250,9 @@ def test_an_unreadable_line_costs_its_shard_alone(
     small_spec: MakeSpec, content: Content, copy: Path, small_zoo: zoo.Zoo
 ) -> None:
     lines = (copy / NAME).read_bytes().splitlines(keepends=True)
-    lines[2] = b"\x00" * 20 + b"\n"
+    lines[4] = b"\x00" * 20 + b"\n"
     (copy / NAME).write_bytes(b"".join(lines))
-    assert zoo.verify(copy) == ["manifest.jsonl: line 3 cannot be read"]
+    assert zoo.verify(copy) == ["manifest.jsonl: line 5 cannot be read"]
     with pytest.raises(ValueError, match="no readable line for shard 1"):
         zoo.open(copy)[3].flat()
     zoo.build(small_spec(), copy, workers=0, progress=False)
@@ -355,6 +355,22 @@ def test_other_versions_are_refused_only_when_something_is_left_to_train(small_s
     (copy / NAME).write_text(text.splitlines()[0] + "\n")
     with pytest.raises(ValueError, match="begun with other versions \\(torch 0"):
         zoo.build(small_spec(), copy, workers=0, progress=False)
+
+
+def test_a_spec_edited_after_the_beginning_is_refused_with_the_change(
+    small_spec: MakeSpec, content: Content, copy: Path, small_zoo: zoo.Zoo
+) -> None:
+    path = copy / "spec.yaml"
+    path.write_text(path.read_text().replace("epochs: 2", "epochs: 3"))
+    # Whether the edited spec is given or the old one.
+    for spec in (zoo.ZooSpec.from_yaml(path), small_spec()):
+        with pytest.raises(ValueError, match=r"edited after the build began \(epochs: 2 when begun, 3 now\)"):
+            zoo.build(spec, copy, workers=0, progress=False)
+    assert zoo.verify(copy)[-1] == "spec.yaml is not the spec that the zoo was begun with"
+    path.unlink()
+    zoo.build(small_spec(), copy, workers=0, progress=False)
+    assert content(copy) == content(small_zoo.root)
+    assert zoo.verify(copy) == []
 
 
 def test_changed_data_are_told(small_spec: MakeSpec, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def train(
         data: the training and test samples.
         trainer: one of ``TRAINERS``. A reference-built member depends on nothing but its own row; a stacked one agrees
             with it up to rounding, whatever its stack mates.
-        progress: called with the number of members finished since the last call.
+        progress: called with the number of members finished since the last call; with 0, often, as a sign of life.
         dtype: dtype of weights and data, torch.float32 by default.
 
     Equal jobs give equal bytes in one-thread processes with the same versions. Raises ValueError for an unknown

@@ -42,7 +42,8 @@ def train_native(
         raise ValueError(f"the native trainer does not take {job.recipe['factory']!r}: {reason}; use trainer='stacked'")
     runs, programs = [], Programs(job, dtype)
     for settings in job.settings:
-        runs.append(_train_member(job, settings, job_samples(data, settings, dtype), programs))
+        samples = job_samples(data, settings, dtype)
+        runs.append(_train_member(job, settings, samples, programs, alive=lambda: progress(0)))
         progress(1)
     states, metrics = zip(*runs, strict=True)
     names = metrics[0][0]
@@ -54,7 +55,7 @@ def train_native(
 
 
 def _train_member(
-    job: TrainingJob, settings: MemberSettings, samples: Samples, programs: Programs
+    job: TrainingJob, settings: MemberSettings, samples: Samples, programs: Programs, alive: Callable[[], None]
 ) -> tuple[Tensor, list[dict[str, float]]]:
     """Kept states ``[T, P]`` and their metrics."""
     order = BatchOrder(settings, len(samples.train_x), job.batch_size)
@@ -63,6 +64,7 @@ def _train_member(
         for epoch in job.keep:
             for batches in _epochs(order, epoch - done):
                 network.train(samples.train_x, samples.train_y, batches)
+                alive()
             states.append(network.weights())
             metrics.append(_evaluate(network, programs.loss, samples, order.chosen))
             done = epoch

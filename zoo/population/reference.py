@@ -30,7 +30,7 @@ def train_reference(
     """Train the members of a job one after the other; see ``zoo.population.train``."""
     runs = []
     for settings in job.settings:
-        runs.append(train_member(job, settings, job_samples(data, settings, dtype), dtype))
+        runs.append(train_member(job, settings, job_samples(data, settings, dtype), dtype, lambda: progress(0)))
         progress(1)
     return finish(
         states=torch.stack([run.states for run in runs], 1),
@@ -48,8 +48,11 @@ class MemberRun:
     metrics: dict[str, np.ndarray]
 
 
-def train_member(job: TrainingJob, settings: MemberSettings, samples: Samples, dtype: torch.dtype) -> MemberRun:
-    """Train one member; it depends on its own settings, the recipe and the data alone."""
+def train_member(
+    job: TrainingJob, settings: MemberSettings, samples: Samples, dtype: torch.dtype, alive: Callable[[], None]
+) -> MemberRun:
+    """Train one member, calling ``alive`` with every batch; it depends on its own settings, the recipe and the data
+    alone."""
     loss = find_loss(loss_name(job.loss, job.fits_images))
     module = initialise(job.recipe, settings).to(dtype)
     check_network(module, job.recipe, samples, loss_name(job.loss, job.fits_images))
@@ -58,7 +61,7 @@ def train_member(job: TrainingJob, settings: MemberSettings, samples: Samples, d
     layout, kept = flat_layout(module), []
     with random_stream(settings.stream("dropout")):
         for epoch in range(job.epochs + 1):
-            if epoch > 0 and not train_epoch(module, optimiser, loss, samples, order.epoch()):
+            if epoch > 0 and not train_epoch(module, optimiser, loss, samples, order.epoch(), alive):
                 _fill_nan(module)
             if epoch in job.keep:
                 state = {name: value.clone() for name, value in module.state_dict().items()}
@@ -72,11 +75,17 @@ def train_member(job: TrainingJob, settings: MemberSettings, samples: Samples, d
 
 
 def train_epoch(
-    module: nn.Module, optimiser: torch.optim.Optimizer, loss: Loss, samples: Samples, batches: Tensor
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss: Loss,
+    samples: Samples,
+    batches: Tensor,
+    alive: Callable[[], None],
 ) -> bool:
     """One pass over batches ``[steps, batch]``; False as soon as the loss is not finite."""
     module.train()
     for batch in batches:
+        alive()
         optimiser.zero_grad()
         value = loss(module(samples.train_x[batch]), samples.train_y[batch])
         value.backward()

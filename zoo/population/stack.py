@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -54,27 +54,29 @@ class Stack:
         self.optimiser = OPTIMISERS[settings[0].optimiser](settings, self.network.weights, self.network.gradients)
 
     @torch.no_grad()
-    def train(self) -> tuple[Tensor, dict[str, np.ndarray]]:
-        """Kept states ``[T, E, P]`` with their metrics ``[T, E]`` by name."""
+    def train(self, alive: Callable[[], None]) -> tuple[Tensor, dict[str, np.ndarray]]:
+        """Kept states ``[T, E, P]`` with their metrics ``[T, E]`` by name; ``alive`` is called with every batch."""
         states, metrics = [], []
         for epoch in range(self.job.epochs + 1):
             if epoch > 0:
-                self.train_epoch()
+                self.train_epoch(alive)
             if epoch in self.job.keep:
                 states.append(self.network.weights.clone())
                 metrics.append(self.evaluate())
         names = metrics[0][0]
         return torch.stack(states), {n: np.array([[m[n] for m in row] for row in metrics]) for n in names}
 
-    def train_epoch(self) -> None:
+    def train_epoch(self, alive: Callable[[], None]) -> None:
         batches = [order.epoch() for order in self.orders]
         if all(len(order.chosen) == len(self.train_x) == order.batch for order in self.orders):
+            alive()
             self._step(*self._everything())
             return
         steps = [len(b) for b in batches]
         rows = torch.nn.utils.rnn.pad_sequence(batches)  # [steps, E, B]
         active = len(steps)
         for step in range(steps[0]):
+            alive()
             while steps[active - 1] <= step:
                 active -= 1
             self._step(*self._gather(rows[step, :active]))

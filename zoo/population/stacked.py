@@ -49,7 +49,7 @@ def train_stacked(
         )
     settings, runs, order = job.settings, [], []
     for members in make_stacks(settings, stack_size(job, data)):
-        runs.append(Stack(job, [settings[i] for i in members], data, dtype).train())
+        runs.append(Stack(job, [settings[i] for i in members], data, dtype).train(lambda: progress(0)))
         order += members
         progress(len(members))
     place = np.argsort(order)
