@@ -5,12 +5,14 @@ import json
 import sys
 
 from graphs.commanding import CommandLine
+from zoo.importers.registry import FORMATS
 
 EXAMPLES = """examples:
   zoo build scripts/specs/digits.yaml runs/digits          build, or go on with what was begun
   zoo info runs/digits                                      what is in it
   zoo verify runs/digits                                    read every file and compare it with its checksum
   zoo recreate runs/digits 3f9c                             train one network again from its row alone
+  zoo import small-cnn-zoo mnist runs/small                 read a zoo that others published
 
 A spec is YAML; this one gives 100 networks that differ in seed, width, activation and learning rate:
   data: digits
@@ -37,6 +39,18 @@ recipes:  mlp, cnn, siren, resnet, ... or your own my_module:make_net, with loss
 varied:   activation init init_scale optimiser lr weight_decay momentum dropout train_fraction width depth kernel seed
           (sgd has momentum 0.9 unless the spec sets it; 0 is plain gradient descent)
           fixed: {lr: 0.01}   grid: {lr: [0.01, 0.1]}   random: {lr: {loguniform: [1.0e-4, 0.1]}}"""
+
+
+IMPORT = """Read a zoo that others published into an ordinary zoo folder, bit for bit. No code of the source is run: of
+pickles only tensors and plain containers are read. OUT appears once it is whole; a failed import leaves nothing."""
+
+IMPORT_EXAMPLES = """examples:
+  zoo import small-cnn-zoo smallcnnzoo/mnist runs/small    weights.npy, layout.csv and metrics.csv.gz lie there
+  zoo import folder my_checkpoints runs/mine               with a table my_checkpoints/metadata.csv, a row a file
+  zoo info runs/small                                      what came of it
+
+formats:
+"""
 
 
 def build(options: argparse.Namespace) -> int:
@@ -74,7 +88,9 @@ def verify(options: argparse.Namespace) -> int:
         print(json.dumps({"folder": options.out, "whole": not problems, "problems": problems}, indent=2))
     elif problems:
         print("\n".join(problems))
-        print(f"{len(problems)} damaged; `zoo build {options.out}/spec.yaml {options.out}` makes them again")
+        print(
+            f"{len(problems)} damaged; `zoo build {options.out}/spec.yaml {options.out}` makes them again, or import the zoo again"
+        )
     else:
         print(f"{options.out} is whole: every file has its checksum")
     return 1 if problems else 0
@@ -91,6 +107,21 @@ def recreate(options: argparse.Namespace) -> int:
     same = torch.equal(train_again(member.row).view(torch.int32), member.trajectory().view(torch.int32))
     print(f"{member.id}: {len(member.epochs)} states {'agree bit for bit' if same else 'DIFFER'}")
     return 0 if same else 1
+
+
+def import_(options: argparse.Namespace) -> int:
+    """Read a zoo that others published."""
+    from zoo.importers import import_zoo
+    from zoo.report import info as describe
+
+    import_zoo(options.format, options.src, options.out, progress=not options.quiet)
+    report = describe(options.out)
+    if options.json:
+        print(json.dumps(report, indent=2))
+    else:
+        count = f"{report['members']} networks, {report['states']} states"
+        print(f"{options.out}: {count}; `zoo info {options.out}` says more")
+    return 0
 
 
 def command_line() -> CommandLine:
@@ -115,6 +146,14 @@ def command_line() -> CommandLine:
     one = line.command(recreate, text, "examples:\n  zoo recreate runs/digits 3f9c   an id, or how it begins")
     one.add_argument("out", help="folder of the zoo")
     one.add_argument("id", help="id of the network, or its beginning")
+    one = line.command(
+        import_, IMPORT, IMPORT_EXAMPLES + "\n".join(f"  {n:<16}{f.summary}" for n, f in FORMATS.items())
+    )
+    one.add_argument("format", choices=FORMATS, metavar="FORMAT", help="one of the formats below")
+    one.add_argument("src", metavar="SRC", help="folder as it was published")
+    one.add_argument("out", metavar="OUT", help="folder of the zoo, new or empty")
+    one.add_argument("--quiet", action="store_true", help="no progress bar")
+    one.add_argument("--json", action="store_true", help="what `zoo info` says, as JSON")
     return line
 
 
