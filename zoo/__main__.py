@@ -88,9 +88,8 @@ def verify(options: argparse.Namespace) -> int:
         print(json.dumps({"folder": options.out, "whole": not problems, "problems": problems}, indent=2))
     elif problems:
         print("\n".join(problems))
-        print(
-            f"{len(problems)} damaged; `zoo build {options.out}/spec.yaml {options.out}` makes them again, or import the zoo again"
-        )
+        mend = f"`zoo build {options.out}/spec.yaml {options.out}` makes them again, or import the zoo again"
+        print(f"{len(problems)} damaged; {mend}")
     else:
         print(f"{options.out} is whole: every file has its checksum")
     return 1 if problems else 0

@@ -54,12 +54,15 @@ def _datasets(file: TorchFile) -> list[tuple[str | None, dict[str, Any]]]:
     content = file.content
     named = isinstance(content, dict) and not isinstance(content, Inert)
     parts = [(SPLITS[key], content[key]) for key in SPLITS if key in content] if named else [(None, content)]
-    for _, part in parts:
-        if not isinstance(part, Inert) or not isinstance(part.state, dict):
-            raise ValueError(f"{file.path}: expected data set objects of ModelZoos, got {type(part).__name__}")
     if not parts:
         raise ValueError(f"{file.path}: expected {', '.join(SPLITS)}, got {', '.join(map(str, content))[:200]}")
-    return [(split, part.state) for split, part in parts]
+    return [(split, _attributes(part, file)) for split, part in parts]
+
+
+def _attributes(part: Any, file: TorchFile) -> dict[str, Any]:
+    if not isinstance(part, Inert) or not isinstance(part.state, dict):
+        raise ValueError(f"{file.path}: expected data set objects of ModelZoos, got {type(part).__name__}")
+    return part.state
 
 
 def _states(file: TorchFile, dataset: dict[str, Any]) -> Iterator[State]:
@@ -107,7 +110,7 @@ class _Lazy:
 @lru_cache
 def _shapes(count: int) -> list[tuple[int, ...]] | None:
     """The shapes of the known network with this many weights."""
-    linears = {(8, 6, 4): 36, (6, 9, 6): 54, (16, 32, 15): 60}
+    linears: dict[tuple[int, ...], int] = {(8, 6, 4): 36, (6, 9, 6): 54, (16, 32, 15): 60}
     for channels, (kernels, _, _) in CNNS.items():
         for colours in (1, 3):
             ins = [colours, *channels[:-1]]

@@ -50,7 +50,9 @@ def joined(tables: "Sequence[pa.Table]") -> "pa.Table":
 
 
 def _row(network: ForeignNetwork) -> dict[str, Any]:
-    settings = {name: _own(name, value) for name, value in network.settings.items()}
+    arguments = network.recipe["arguments"]
+    settings = {name: arguments.get(name) for name in ("activation", "dropout")} | dict(network.settings)
+    settings = {name: _own(name, value) for name, value in settings.items()}
     clashes = {"source", "format", *_TEXTS, *_NUMBERS, *_PROVENANCE, *HYPERPARAMETERS, *network.metrics, "epochs"}
     # What the source calls by one of our names need not mean the same.
     columns = {f"source.{k}" if k in clashes else k: _plain(v) for k, v in network.columns.items()}

@@ -140,4 +140,4 @@ def _columns(networks: tuple[ForeignNetwork, ...], name: str) -> Any:
     """``[T, E]``"""
     import numpy as np
 
-    return np.array([network.metrics[name] for network in networks], dtype=np.float64).T
+    return np.stack([np.array(network.metrics[name], np.float64) for network in networks], 1)
