@@ -286,7 +286,8 @@ def cnn_wild_park(folder: Path, rng: np.random.Generator) -> list[Known]:
         config = {"n_layers": layers, "n_classes": 10, **own, "stride": [1] * layers}
         config["padding"] = [k // 2 for k in own["kernel_size"]]
         trial = folder / "cifar10_zooV2" / f"NN_tune_trainable_{number:05d}"
-        outputs, columns = [], {"test_accuracy": [0.1 * number + 0.01 * e for e in (1, 5)]}
+        outputs: list[Tensor] = []
+        columns: dict[str, Any] = {"test_accuracy": [0.1 * number + 0.01 * e for e in (1, 5)]}
         for epoch in (1, 5):
             net = ParkNet(config)
             path = trial / f"checkpoint_{epoch:06d}" / "checkpoint.pt"
@@ -323,8 +324,7 @@ class ParkNet(nn.Module):
             if earlier > -1:
                 shared = min(x.shape[1], kept[earlier].shape[1])
                 x[:, :shared] += kept[earlier][:, :shared]
-            functional = nn.functional
-            x = {"tanh": torch.tanh, "sigmoid": torch.sigmoid}.get(name, getattr(functional, name))(x)
+            x = getattr(torch if name in ("tanh", "sigmoid") else nn.functional, name)(x)
             kept.append(x)
         return self.fc(x.mean((2, 3)))
 

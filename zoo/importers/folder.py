@@ -58,7 +58,7 @@ def _rows(sources: Sources, files: list[Path]) -> list[dict[str, Any]]:
 def _csv(path: Path, count: int) -> list[dict[str, Any]]:
     rows = []
     for row in read_csv(path, ("file",)):
-        rows.append(row | {"file": str(row["file"])})
+        rows.append(row | {"file": None if row["file"] is None else str(row["file"])})
         if len(rows) > count:
             raise ValueError(f"{path}: expected at most {count} rows, one a file")
     return rows
