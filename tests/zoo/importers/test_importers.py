@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,11 @@ def test_a_table_may_be_json_or_parquet(suffix: str, published: Published, tmp_p
 
 def test_a_model_of_transformers_is_rebuilt(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers", reason="rebuilding takes transformers, the extra corpus")
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from corpus.torchvision_shim import importable_torchvision
+
+    if find_spec("torchvision"):
+        importable_torchvision()
     config = transformers.GPT2Config(vocab_size=11, n_positions=8, n_embd=8, n_layer=1, n_head=2)
     model = transformers.GPT2LMHeadModel(config).eval()
     model.save_pretrained(tmp_path / "src")
