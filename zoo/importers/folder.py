@@ -90,8 +90,9 @@ TABLES = {".csv": _csv, ".json": _json, ".parquet": _parquet}
 def _network(sources: Sources, name: str, rows: list[dict[str, Any]]) -> ForeignNetwork:
     import torch
 
-    rows = sorted(rows, key=lambda row: _epoch(row, name))
-    epochs = tuple(_epoch(row, name) for row in rows)
+    where = f"{sources.root}: network {name[:80]}"
+    rows = sorted(rows, key=lambda row: _epoch(row, where))
+    epochs = tuple(_epoch(row, where) for row in rows)
     if len(set(epochs)) != len(epochs):
         raise ValueError(f"{sources.root}: expected states of different epochs for the network {name}, got {epochs}")
     states = [read_state(sources(sources.root / row["file"])) for row in rows]
@@ -130,10 +131,10 @@ def _label(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value < 2**31 else None
 
 
-def _epoch(row: dict[str, Any], name: str) -> int:
+def _epoch(row: dict[str, Any], where: str) -> int:
     epoch = row.get("epoch", 1)
     if type(epoch) is not int or not 0 <= epoch < 2**31:
-        raise ValueError(f"network {name}: expected a whole number as epoch, got {str(epoch)[:80]!r}")
+        raise ValueError(f"{where}: expected a whole number as epoch, got {str(epoch)[:80]!r}")
     return epoch
 
 

@@ -68,8 +68,12 @@ def _row(network: ForeignNetwork) -> dict[str, Any]:
 
 
 def _own(name: str, value: Any) -> Any:
-    """One of our hyper-parameters in its type."""
-    return HYPERPARAMETERS[name].type(value) if name in HYPERPARAMETERS and value is not None else value
+    """One of our hyper-parameters in its type; None where it has another: the column of the source keeps it."""
+    kind = HYPERPARAMETERS[name].type if name in HYPERPARAMETERS else int
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value) if whole or isinstance(value, float) else None
+    return value if (kind is int and whole) or (kind is str and isinstance(value, str)) else None
 
 
 def _plain(value: Any) -> Any:

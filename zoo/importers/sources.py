@@ -5,6 +5,8 @@ from typing import Any
 
 from zoo.manifest import file_record
 
+LONGEST_NAME = 255
+
 
 class Sources:
     """The folder an import reads from.
@@ -40,7 +42,9 @@ class Sources:
 
     def inside(self, name: Any, where: Path) -> Path:
         """The file that ``where`` calls ``name``; raises ValueError for a name that leads out of the folder."""
-        pure = PurePosixPath(name) if isinstance(name, str) and name and "\0" not in name else None
+        parts = name.split("/") if isinstance(name, str) and name and "\0" not in name else [LONGEST_NAME * "x"]
+        fits = len(parts) < 64 and all(len(part.encode("utf-8", "replace")) < LONGEST_NAME for part in parts)
+        pure = PurePosixPath(name) if fits else None
         if pure is None or pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in pure.parts[0]:
             raise ValueError(f"{where}: expected the name of a file below {self.root}, got {str(name)[:200]!r}")
         return self.root / pure

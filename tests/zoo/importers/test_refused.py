@@ -165,7 +165,7 @@ def test_safetensors_headers_that_lie_are_told(header: str, told: str, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "name", ["../secret.pt", "/etc/passwd", "a/../../secret.pt", "..\\secret.pt", "C:/secret.pt", ""]
+    "name", ["../secret.pt", "/etc/passwd", "a/../../secret.pt", "..\\secret.pt", "C:/secret.pt", "", "x" * 5000]
 )
 def test_names_that_lead_out_of_the_folder_are_refused(name: str, published: Published) -> None:
     folder, _ = published("folder")
@@ -203,6 +203,22 @@ def test_recipes_of_a_table_are_built_in_families_that_fit(
     table["recipe"] = json.dumps(recipe)
     table.to_csv(folder / "metadata.csv", index=False)
     refuse("folder", folder, told)
+
+
+def test_a_seed_that_is_no_number_stays_in_the_column_of_the_source(published: Published, tmp_path: Path) -> None:
+    folder, _ = published("modelzoos")
+    path = sorted(folder.rglob("params.json"))[0]
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1e999'))
+    row = import_zoo("modelzoos", folder, tmp_path / "out", progress=False)[0].row
+    assert row["seed"] is None
+    assert row["source.seed"] == float("inf")
+
+
+def test_an_epoch_that_is_no_number_is_told(published: Published) -> None:
+    folder, _ = published("folder")
+    path = folder / "metadata.csv"
+    path.write_text(path.read_text().replace(",a,2,", ",a,two,"))
+    refuse("folder", folder, f"{folder}: network a: expected a whole number as epoch, got 'two'")
 
 
 def test_a_file_without_a_row_and_a_row_twice_are_told(published: Published) -> None:
