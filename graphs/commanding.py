@@ -32,7 +32,7 @@ class CommandLine:
 
     def command(self, run: Run, description: str, examples: str) -> argparse.ArgumentParser:
         """Add a subcommand; returns its parser, for its options."""
-        made = _parser(self._commands.add_parser, run.__name__, description, examples, help=run.__doc__)
+        made = _parser(self._commands.add_parser, run.__name__.rstrip("_"), description, examples, help=run.__doc__)
         made.set_defaults(run=run)
         return made
 

@@ -7,6 +7,8 @@ import sys
 from graphs.commanding import CommandLine
 from zoo.engines.options import PATIENCE
 from zoo.exporting.commands import add_exporting
+from zoo.importers.commands import add_importing
+from zoo.reporting.commands import add_reporting
 
 EXAMPLES = """examples:
   zoo build scripts/specs/digits.yaml runs/digits          build, or go on with what was begun
@@ -15,6 +17,7 @@ EXAMPLES = """examples:
   zoo report runs/digits -o report.html                     see it: one page with plots, needs no network
   zoo recreate runs/digits 3f9c                             train one network again from its row alone
   zoo export runs/digits --to hf exports/digits             as a Hugging Face data set, HDF5, PyG or safetensors
+  zoo import small-cnn-zoo mnist runs/small                 read a zoo that others published
 
 A spec is YAML; this one gives 100 networks that differ in seed, width, activation and learning rate:
   data: digits
@@ -91,7 +94,8 @@ def verify(options: argparse.Namespace) -> int:
         print(json.dumps({"folder": options.out, "whole": not problems, "problems": problems}, indent=2))
     elif problems:
         print("\n".join(problems))
-        print(f"{len(problems)} damaged; `zoo build {options.out}/spec.yaml {options.out}` makes them again")
+        mend = f"`zoo build {options.out}/spec.yaml {options.out}` makes them again, or import the zoo again"
+        print(f"{len(problems)} damaged; {mend}")
     else:
         print(f"{options.out} is whole: every file has its checksum")
     return 1 if problems else 0
@@ -108,25 +112,6 @@ def recreate(options: argparse.Namespace) -> int:
     same = torch.equal(train_again(member.row).view(torch.int32), member.trajectory().view(torch.int32))
     print(f"{member.id}: {len(member.epochs)} states {'agree bit for bit' if same else 'DIFFER'}")
     return 0 if same else 1
-
-
-REPORT = """Write one HTML page on a zoo, complete or not: distributions, hyper-parameters, training curves, projections
-of weights, norms, diverged and duplicate networks, provenance. It holds all that it needs and opens offline. An earlier
-report at the destination is replaced in one step; any other file there is left alone."""
-
-
-def report(options: argparse.Namespace) -> int:
-    """Write a page with plots of a zoo."""
-    from zoo.reporting import write_report
-
-    told = write_report(options.out, options.output, options.limit, options.seed, progress=not options.quiet)
-    if options.json:
-        print(json.dumps(told, indent=2))
-    else:
-        print(
-            f"{told['page']}: {len(told['plots'])} plots of {told['networks']} networks, {told['bytes'] / 1e6:.1f} MB"
-        )
-    return 0
 
 
 def command_line() -> CommandLine:
@@ -157,15 +142,9 @@ def command_line() -> CommandLine:
     one = line.command(recreate, text, "examples:\n  zoo recreate runs/digits 3f9c   an id, or how it begins")
     one.add_argument("out", help="folder of the zoo")
     one.add_argument("id", help="id of the network, or its beginning")
-    examples = "examples:\n  zoo report runs/digits\n  zoo report runs/digits -o digits.html --limit 500"
-    one = line.command(report, REPORT, examples)
-    one.add_argument("out", help="folder of the zoo")
-    one.add_argument("-o", "--output", default="report.html", help="the page (default: report.html)")
-    one.add_argument("--limit", type=int, default=2000, help="most networks drawn one by one (default: 2000)")
-    one.add_argument("--seed", type=int, default=0, help="of the choice of these networks (default: 0)")
-    one.add_argument("--json", action="store_true", help="tell what was written as JSON")
-    one.add_argument("--quiet", action="store_true", help="no progress bars")
+    add_reporting(line)
     add_exporting(line)
+    add_importing(line)
     return line
 
 

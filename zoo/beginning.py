@@ -22,6 +22,10 @@ def begin(spec: ZooSpec, root: Path) -> Manifest:
     has been tried. Raises ValueError when the folder holds something else, or the zoo of another spec.
     """
     manifest = _find_manifest(root)
+    if manifest is not None and "imported" in manifest.header:
+        raise ValueError(
+            f"expected {root} to be free for a zoo, but it holds an imported one; build into another folder"
+        )
     if manifest is None or _may_be_replaced(manifest, spec, root):
         manifest = _claim(root, spec, make_header(spec))
     there = _read_spec(manifest, spec, root)

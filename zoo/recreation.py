@@ -34,6 +34,11 @@ def recreate(member: Member | Mapping[str, Any], data: "Dataset | None" = None) 
     from zoo.population import train
 
     row = member.row if isinstance(member, Member) else member
+    if row["trainer"] == "imported":
+        raise ValueError(
+            f"{row['id']} was trained elsewhere and imported ({row['format']}: {row['source']}), so that it cannot be "
+            "trained again here; its weights are in the zoo: member.module()"
+        )
     if row["trainer"] == "stacked":
         raise ValueError(
             f"expected a network that was trained by itself, got {row['id']}, which the stacked trainer made: "

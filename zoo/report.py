@@ -19,12 +19,14 @@ def info(root: str | Path) -> dict[str, Any]:
     """
     zoo = open_zoo(root)
     table, header = zoo.table, zoo.store.manifest.header
-    planned = plan(zoo.spec, zoo.store.manifest.facts)
+    imported = zoo.store.imported
+    planned = len(zoo) if imported else len(plan(zoo.spec, zoo.store.manifest.facts).members)
     return {
         "folder": str(root),
         "complete": bool(zoo.store.manifest.files),
         "members": len(zoo),
-        "planned": len(planned.members),
+        "planned": planned,
+        "imported": imported,
         "states": len(zoo.samples()),
         "shards": len(zoo.store.manifest.shards),
         "architectures": len(set(table["architecture"].to_pylist())),
@@ -67,7 +69,7 @@ def _metrics(table: Any) -> dict[str, dict[str, float]]:
     import pyarrow as pa
 
     names = [f.name for f in table.schema if f.type == pa.list_(pa.float64())]
-    last = {name: [values[-1] for values in table[name].to_pylist() if values is not None] for name in names}
+    last = {name: [v[-1] for v in table[name].to_pylist() if v is not None and v[-1] == v[-1]] for name in names}
     return {
         n: dict(zip(map(str, QUANTILES), np.quantile(v, QUANTILES).tolist(), strict=True)) for n, v in last.items() if v
     }
@@ -84,6 +86,6 @@ def verify(root: str | Path) -> list[str]:
     problems = [f"manifest.jsonl: line {number} cannot be read" for number in manifest.damaged]
     records = {row["file"]: row for row in manifest.shards.values()} | manifest.files
     problems += [f"{name} {wrong}" for name, record in records.items() if (wrong := fault(store.root, name, record))]
-    if store.spec.digest != manifest.header["spec"]:
+    if store.imported is None and store.spec.digest != manifest.header["spec"]:
         problems.append("spec.yaml is not the spec that the zoo was begun with")
     return problems

@@ -12,13 +12,22 @@ def show_info(report: dict[str, Any]) -> str:
         f"states         {report['states']}",
         f"architectures  {report['architectures']} in {report['shards']} shards, {report['size'] / 1e6:.1f} MB",
         f"splits         {_listed(report['splits'])}",
-        f"data           {report['data']['name']} ({report['data']['fingerprint'][:16]})",
+        _origin(report),
         f"versions       {', '.join(f'{k} {v}' for k, v in report['versions'].items())}",
     ]
     lines += [f"trainer        {row['name']} for {row['members']}: {row['why']}" for row in report["trainers"]]
     lines += [f"topologies     {report['topologies']['traced']}"]
     lines += [f"untraceable    {count} recipes: {why}" for why, count in report["topologies"]["untraceable"].items()]
     return "\n".join([*lines, *_metric_lines(report["metrics"])])
+
+
+def _origin(report: dict[str, Any]) -> str:
+    """The data of a zoo that was built, the source of one that was imported."""
+    imported = report["imported"]
+    if imported is None:
+        return f"data           {report['data']['name']} ({report['data']['fingerprint'][:16]})"
+    size = f"{imported['files']} files, {imported['bytes'] / 1e6:.1f} MB; {imported['duplicates']} duplicates left out"
+    return f"imported       {imported['format']} from {imported['source']} ({size})"
 
 
 def _listed(counts: dict[str, int]) -> str:

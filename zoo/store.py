@@ -48,8 +48,15 @@ class Store:
         self._recipes: dict[str, dict[str, Any]] = {}
         self._topologies: dict[str, Topology] = {}
 
+    @property
+    def imported(self) -> dict[str, Any] | None:
+        """Format, source and size of what was imported; None for a zoo that was built."""
+        return self.manifest.header.get("imported")
+
     @cached_property
     def spec(self) -> ZooSpec:
+        if self.imported is not None:
+            raise ValueError(f"{self.root} has no spec: it was imported ({self.imported['format']}), not built")
         try:
             return ZooSpec.from_yaml(self.root / "spec.yaml")
         except ValueError as error:
@@ -66,6 +73,10 @@ class Store:
         record, path = self.manifest.files.get("table.arrow"), self.root / "table.arrow"
         # Opening is to be instant, so `zoo verify` alone reads the whole table for its checksum.
         if record is None or not path.is_file() or path.stat().st_size != record["bytes"]:
+            if self.imported is not None:
+                raise ValueError(
+                    f"{path} is missing or damaged; import the zoo again: zoo import {self.imported['format']} SRC OUT"
+                )
             shards = {index: self.shard(index) for index in self.manifest.shards}
             return make_table(self.spec, self.manifest.header, plan(self.spec, self.manifest.facts), shards)
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
