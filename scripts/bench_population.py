@@ -70,7 +70,7 @@ def cases(seed: int, quick: bool) -> list[Case]:
     return [
         Case(
             "MLP 64-32-32-10, batch 10",
-            job(mlp, members(64, seed), 2 * scale, 10),
+            job(mlp, members(32, seed), 5 * scale, 10),
             digits,
             {"stacked": 15, "native": 90},
         ),

@@ -120,7 +120,7 @@ def data_facts(data: "Dataset") -> dict[str, Any]:
     }
 
 
-def versions(compiled: bool) -> dict[str, str]:
+def versions(compiled: bool = False) -> dict[str, str]:
     """What decides the last bit of a trained weight: libraries, instruction set, threads; ``compiled``: the native
     trainer's code, compiler and processor too."""
     from importlib.metadata import PackageNotFoundError, version

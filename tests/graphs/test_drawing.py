@@ -343,7 +343,7 @@ def test_the_pictures_of_the_readme_are_what_its_commands_draw() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     readme = (ROOT / "README.md").read_text()
-    assert set(re.findall(r"-o (docs/\w+\.svg)", readme)) == set(re.findall(r"!\[.*?\]\((.*?)\)", readme))
+    assert set(re.findall(r"-o (docs/\w+\.svg)", readme)) == set(re.findall(r"!\[.*?\]\((.*?\.svg)\)", readme))
 
 
 def overlap(a: Box, b: Box) -> bool:

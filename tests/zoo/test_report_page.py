@@ -233,12 +233,20 @@ def test_a_zoo_where_all_diverged_is_told(small_spec: MakeSpec, tmp_path: Path) 
     assert "3 of 3 networks (100.0%) diverged" in text
 
 
+def begun_again(root: Path, shards: int | None, **header: Any) -> None:
+    """A manifest with another header and the first shards alone; ``None``: with all that is there."""
+    there = Manifest.read(root)
+    here = Manifest.create(root, there.header | header)
+    for record in list(there.shards.values())[:shards]:
+        here.add_shard(record)
+    if shards is None:
+        here.complete(there.files)
+
+
 def test_a_zoo_that_was_not_built_from_a_spec_is_told(small_zoo: zoo.Zoo, tmp_path: Path) -> None:
     root = Path(shutil.copytree(small_zoo.root, tmp_path / "foreign"))
     (root / "spec.yaml").unlink()
-    first, rest = (root / "manifest.jsonl").read_text().split("\n", 1)
-    header = json.loads(first) | {"spec": None, "imported": {"format": "some-format", "files": 7}}
-    (root / "manifest.jsonl").write_text(json.dumps(header) + "\n" + rest)
+    begun_again(root, shards=None, spec=None, imported={"format": "some-format", "files": 7})
     _, text = written(zoo.open(root), tmp_path)
     assert "none: not built from a spec" in text
     assert "format some-format, files 7" in text
@@ -257,10 +265,9 @@ def test_a_zoo_without_metrics_still_shows_its_weights(small_zoo: zoo.Zoo, tmp_p
 
 def test_a_zoo_still_being_built_shows_what_is_there(small_zoo: zoo.Zoo, tmp_path: Path) -> None:
     root = Path(shutil.copytree(small_zoo.root, tmp_path / "begun"))
-    lines = (root / "manifest.jsonl").read_text().splitlines(keepends=True)
-    (root / "manifest.jsonl").write_text("".join(lines[:3]))
+    begun_again(root, shards=2)
     assert written(zoo.open(root), tmp_path)[0]["networks"] == 6
-    (root / "manifest.jsonl").write_text(lines[0])
+    begun_again(root, shards=0)
     with pytest.raises(ValueError, match="begun is trained yet"):
         zoo.write_report(root, tmp_path / "report.html", progress=False)
 

@@ -78,7 +78,7 @@ def write_program(module: nn.Module, input_shape: Sequence[int]) -> Program:
     x, rows, dropouts = torch.zeros(1, *input_shape), [], []
     for layer in leaves(module):
         before = tuple(x.shape[1:])
-        x = layer(x)
+        x = x if isinstance(layer, nn.Dropout) else layer(x)  # which would draw random numbers
         if _does_nothing(layer, before):
             continue
         if isinstance(layer, nn.Dropout):
