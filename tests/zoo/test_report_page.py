@@ -249,7 +249,7 @@ def test_a_zoo_that_was_not_built_from_a_spec_is_told(small_zoo: zoo.Zoo, tmp_pa
     begun_again(root, shards=None, spec=None, imported={"format": "some-format", "files": 7})
     _, text = written(zoo.open(root), tmp_path)
     assert "none: not built from a spec" in text
-    assert "format some-format, files 7" in text
+    assert "files 7, format some-format" in text
 
 
 def test_a_zoo_without_metrics_still_shows_its_weights(small_zoo: zoo.Zoo, tmp_path: Path) -> None:
