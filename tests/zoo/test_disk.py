@@ -1,13 +1,13 @@
 """A disk that is full or read-only gives one clear error, and takes nothing that was safe."""
 
 import os
-import resource
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from disks import files_up_to
 
 import zoo
 from graphs.durable import append_durably
@@ -17,17 +17,6 @@ from zoo.manifest import NAME, Manifest
 MakeSpec = Callable[..., zoo.ZooSpec]
 Content = Callable[[Path], dict[str, bytes]]
 NOBODY = 65534
-
-
-@contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """No file of this process or its children can grow beyond so many bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @contextmanager

@@ -1,16 +1,14 @@
 """What holds for every format: the folder is whole or not there, mistakes are told, the command says what it wrote."""
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
+from disks import files_up_to
 from pyarrow import parquet
 
 import zoo
@@ -20,21 +18,10 @@ from zoo.exporting.folders import whole_folder
 from zoo.exporting.targets import TARGETS
 
 
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """No file of this process grows beyond ``size`` bytes inside the block, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 # HDF5 itself cannot survive this limit, so it has a truly full disk below.
 @pytest.mark.parametrize("to", sorted(TARGETS.keys() - {"hdf5"}))
 def test_a_full_disk_leaves_nothing_and_the_next_try_works(varied_zoo: Zoo, tmp_path: Path, to: str) -> None:
-    with file_size_limit(30_000), pytest.raises(OSError):  # noqa: PT011 (each library words it in its own way)
+    with files_up_to(30_000), pytest.raises(OSError):  # noqa: PT011 (each library words it in its own way)
         zoo.export(varied_zoo, to, tmp_path / "out", progress=False)
     assert list(tmp_path.iterdir()) == []
     zoo.export(varied_zoo, to, tmp_path / "out", progress=False)
