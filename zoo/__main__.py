@@ -9,6 +9,7 @@ from zoo.engines.options import PATIENCE
 from zoo.exporting.commands import add_exporting
 from zoo.importers.commands import add_importing
 from zoo.reporting.commands import add_reporting
+from zoo.spec import TRAINERS
 
 EXAMPLES = """examples:
   zoo build scripts/specs/digits.yaml runs/digits          build, or go on with what was begun
@@ -121,9 +122,7 @@ def command_line() -> CommandLine:
     one.add_argument("spec", help="YAML file of the spec")
     one.add_argument("out", help="folder of the zoo: new, empty, or begun with this spec")
     one.add_argument("--workers", type=int, help="one-thread processes (default: one a core; 0: this process)")
-    one.add_argument(
-        "--trainer", choices=("auto", "reference", "stacked", "native"), help="in place of the spec's trainer"
-    )
+    one.add_argument("--trainer", choices=TRAINERS, help="in place of the spec's trainer")
     one.add_argument("--engine", choices=("local", "ray", "slurm", "inline"), default="local", help="what runs them")
     one.add_argument("--address", help="of a Ray cluster (default: one of this machine); slurm: local is without Slurm")
     one.add_argument("--patience", type=float, default=PATIENCE, help="seconds without a batch until replaced")

@@ -1,9 +1,9 @@
 """The manifest: one JSON line for each thing a builder has safely finished.
 
 Line 1 is the header, the facts that were frozen when building started; nothing else could restore it, so it stands in
-line 3 again. A ``shard`` line acknowledges a shard, a
-``complete`` line the files derived from all of them. Lines are only ever appended, each flushed to the disk, so a crash
-can damage the last one alone. Every line ends in a checksum of its own, so that a flipped bit is found in it too.
+line 3 again. A ``shard`` line acknowledges a shard, a ``complete`` line the files derived from all of them. Lines are
+only ever appended, each flushed to the disk, so a crash can damage the last one alone. Every line ends in a checksum of
+its own, so that a flipped bit is found in it too.
 """
 
 import json
