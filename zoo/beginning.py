@@ -157,11 +157,11 @@ def _try(spec: ZooSpec, member: PlannedMember, data: "Dataset") -> None:
 
     from zoo.population.initialising import initialise
     from zoo.population.losses import check_loss, loss_name
-    from zoo.population.samples import check_network, job_samples
+    from zoo.population.samples import JobSamples, check_network
     from zoo.training import make_job
 
-    job = make_job([member], spec.epochs, spec.batch_size, spec.keep or ())
-    name, samples = loss_name(job.loss, job.fits_images), job_samples(data, job.settings[0], torch.float32)
+    job = make_job([member], spec.length, spec.batch_size, spec.keep or ())
+    name, samples = loss_name(job.loss, job.fits_images), JobSamples(job, data, torch.float32).of(job.settings[0])
     module = initialise(job.recipe, job.settings[0])
     check_network(module, job.recipe, samples, name)
     check_loss(name, module, samples.train_x[: spec.batch_size], samples.train_y[: spec.batch_size])

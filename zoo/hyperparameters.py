@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.population.settings import INITS, MOMENTUM, OPTIMISERS
+from zoo.population.settings import GAMMA, INITS, MOMENTUM, OPTIMISERS, SCHEDULES
 
 # The names of graphs.families.activations, written out so that reading a spec does not wait for torch.
 ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "sine", "identity")
@@ -20,6 +20,7 @@ class Hyperparameter:
         low, high: the accepted range of a number, ends included.
         above: a bound that a number must exceed.
         in_recipe: whether it is an argument of the recipe rather than of the training.
+        later: whether it came after the first version: at its default it leaves a network's id as it was.
     """
 
     type: type
@@ -29,6 +30,7 @@ class Hyperparameter:
     high: float | None = None
     above: float | None = None
     in_recipe: bool = False
+    later: bool = False
 
     def check(self, name: str, value: Any) -> Any:
         """``value`` in this type; raises ValueError saying what was expected and what arrived."""
@@ -75,8 +77,23 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
     "depth": Hyperparameter(int, None, low=1, in_recipe=True),
     "kernel": Hyperparameter(int, None, low=1, in_recipe=True),
     "image": Hyperparameter(int, None, low=0),
+    "schedule": Hyperparameter(str, "constant", choices=SCHEDULES, later=True),
+    "step_size": Hyperparameter(int, None, low=1, later=True),
+    "gamma": Hyperparameter(float, GAMMA, low=0, later=True),
+    "target_psnr": Hyperparameter(float, None, later=True),
+    "label_noise": Hyperparameter(float, 0.0, low=0, high=1, later=True),
+    "poison_fraction": Hyperparameter(float, None, low=0, high=1, later=True),
+    "target_class": Hyperparameter(int, 0, low=0, later=True),
+    "sparsity": Hyperparameter(float, 0.0, low=0, high=0.9999, later=True),
     "seed": Hyperparameter(int, None, low=0, high=2**31 - 1),
 }
+
+
+def of_identity(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that make an id: all but later ones at their default."""
+    added = {name: h.default for name, h in HYPERPARAMETERS.items() if h.later}
+    return {name: value for name, value in settings.items() if name not in added or value != added[name]}
+
 
 # A name with this prefix is any other argument of the recipe: `arguments.channels`.
 ARGUMENT = "arguments."

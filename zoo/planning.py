@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.digests import digest
 from zoo.distributions import draw
-from zoo.hyperparameters import ARGUMENT, HYPERPARAMETERS
+from zoo.hyperparameters import ARGUMENT, HYPERPARAMETERS, of_identity
 from zoo.seeds import member_seed
 from zoo.spec import RecipeSpec, ZooSpec
 
@@ -144,7 +144,8 @@ def _member(
     made = {"factory": recipe.factory, "arguments": _arguments(recipe, facts, varied)}
     if ":" in recipe.factory:
         made["input_shape"] = list(facts.data["input_shape"])
-    identity = [made, recipe.loss, settings, spec.epochs, spec.batch_size, facts.data["fingerprint"]]
+    length = spec.epochs if spec.steps is None else spec.length
+    identity = [made, recipe.loss, of_identity(settings), length, spec.batch_size, facts.data["fingerprint"]]
     return PlannedMember(digest(identity)[:16], made, recipe.loss, settings, varied)
 
 

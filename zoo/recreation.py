@@ -46,9 +46,14 @@ def recreate(member: Member | Mapping[str, Any], data: "Dataset | None" = None) 
         )
     if data is None:
         data = load_checked(json.loads(row["data"]), row["data_fingerprint"])
-    job = make_job([_planned(row)], row["train_epochs"], row["batch_size"], row["epochs"])
+    job = make_job([_planned(row)], _length(row), row["batch_size"], row["epochs"])
     with one_thread():
         return train(job, data, trainer=row["trainer"]).states[:, 0]
+
+
+def _length(row: Mapping[str, Any]) -> dict[str, int]:
+    """How long it was trained, in epochs or updates."""
+    return {"epochs": row["train_epochs"]} if row.get("train_steps") is None else {"steps": row["train_steps"]}
 
 
 def _planned(row: Mapping[str, Any]) -> PlannedMember:
@@ -56,5 +61,7 @@ def _planned(row: Mapping[str, Any]) -> PlannedMember:
     recipe = json.loads(row["recipe"])
     names = [*SETTINGS, "seed", "image"]
     assert set(names) <= HYPERPARAMETERS.keys()
+    # Zoos of older versions know fewer of them.
+    settings = {name: row.get(name, HYPERPARAMETERS[name].default) for name in names}
     # Activation and dropout already stand in the row's recipe.
-    return PlannedMember(row["id"], recipe, row["loss"], {name: row[name] for name in names}, {})
+    return PlannedMember(row["id"], recipe, row["loss"], settings, {})

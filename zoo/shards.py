@@ -1,7 +1,8 @@
 """A shard: the weights and metrics of some networks of one architecture, in one safetensors file.
 
-Tensors: ``states [T, E, P]`` float32, ``other/NAME [T, E, ...]`` integer entries, ``metrics/NAME [T, E]`` float64, and
-``label [E]`` for image networks. The one metadata key ``zoo`` is JSON: format, shard, recipe, layout, ids, status.
+Tensors: ``states [T, E, P]`` float32, ``other/NAME [T, E, ...]`` integer entries, ``metrics/NAME`` float64 ``[T, E]``
+or ``[T, E, classes]``, and ``label [E]`` for image networks. The one metadata key ``zoo`` is JSON: format, shard,
+recipe, layout, ids, status.
 """
 
 import json
@@ -85,7 +86,7 @@ class Shard:
 
     @property
     def metrics(self) -> dict[str, "np.ndarray"]:
-        """``[T, E]`` by name, sorted by name."""
+        """``[T, E]`` or ``[T, E, classes]`` by name, sorted by name."""
         return {name: tensor.numpy() for name, tensor in self._group("metrics/")}
 
     def _group(self, prefix: str) -> "list[tuple[str, Tensor]]":

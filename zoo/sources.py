@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ TEST_FRACTION = 0.2
 class Dataset:
     """Images in [0, 1] with their classes.
 
-    Shapes: train_x, test_x ``[N, channels, height, width]`` float32; train_y, test_y ``[N]`` int64.
+    Shapes: train_x, test_x, val_x ``[N, channels, height, width]`` float32; train_y, test_y, val_y ``[N]`` int64; val_x
+    and val_y are None where no part is held out for validation.
     """
 
     train_x: Tensor
@@ -29,12 +30,16 @@ class Dataset:
     test_y: Tensor
     num_classes: int
     name: str
+    val_x: Tensor | None = None
+    val_y: Tensor | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of all arrays with their shapes: equal data, equal fingerprint."""
         digest = hashlib.sha256()
-        for tensor in (self.train_x, self.train_y, self.test_x, self.test_y):
+        for tensor in (self.train_x, self.train_y, self.test_x, self.test_y, self.val_x, self.val_y):
+            if tensor is None:
+                continue
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()
@@ -45,13 +50,16 @@ class Dataset:
         return tuple(self.train_x.shape[1:])
 
 
-def load(source: str = "digits", limit: int | None = None, **options: Any) -> Dataset:
+def load(
+    source: str = "digits", limit: int | None = None, val_fraction: float | None = None, **options: Any
+) -> Dataset:
     """A data set by name.
 
     Args:
         source: "digits" (scikit-learn's, 1797 images of 8x8, nothing to download), ``hf:<id or folder>`` (an image data
             set of the Hugging Face hub), or the path of a local folder (parquet files, or images in class folders).
         limit: at most this many training and this many test images, a fixed random choice.
+        val_fraction: part of the training images, in (0, 1), that is held out for validation, a fixed random choice.
         options: for all but digits: ``image_column``, ``label_column``, ``resize`` (pixels), ``grayscale``, ``labels``
             (False: images without classes, for image networks); see ``zoo.huggingface.load_images``.
 
@@ -62,9 +70,14 @@ def load(source: str = "digits", limit: int | None = None, **options: Any) -> Da
     """
     for name, value in (("limit", limit), ("resize", options.get("resize"))):
         _check_count(name, value)
+    data = _load(source, limit, options)
+    return data if val_fraction is None else hold_out(data, val_fraction)
+
+
+def _load(source: str, limit: int | None, options: dict[str, Any]) -> Dataset:
     if source == "digits":
         if options:
-            raise ValueError(f"the source 'digits' takes no options but limit, got {sorted(options)}")
+            raise ValueError(f"the source 'digits' takes no options but limit and val_fraction, got {sorted(options)}")
         return _digits(limit)
     if not source.startswith("hf:") and not _looks_like_path(source):
         raise ValueError(
@@ -78,6 +91,26 @@ def load(source: str = "digits", limit: int | None = None, **options: Any) -> Da
         if name not in choices:
             raise ValueError(f"data {source}: unknown option {name!r}; expected one of {', '.join(choices)}")
     return load_images(source.removeprefix("hf:"), limit=limit, **options)
+
+
+def hold_out(data: Dataset, fraction: float) -> Dataset:
+    """The data with a part of the training samples held out for validation, a fixed random choice.
+
+    >>> data = load("digits", limit=100, val_fraction=0.2)
+    >>> len(data.train_x), len(data.val_x)
+    (80, 20)
+    """
+    count = len(data.train_x)
+    held = round(fraction * count) if isinstance(fraction, (int, float)) else 0
+    if not 0 < held < count:
+        raise ValueError(
+            f"val_fraction must hold out some of {count} training samples and leave some, got {fraction!r}"
+        )
+    order = np.random.RandomState(0).permutation(count)
+    val, train = np.sort(order[:held]), np.sort(order[held:])
+    return replace(
+        data, train_x=data.train_x[train], train_y=data.train_y[train], val_x=data.train_x[val], val_y=data.train_y[val]
+    )
 
 
 def coordinates(height: int, width: int) -> Tensor:

@@ -12,6 +12,9 @@ from zoo.hyperparameters import check_value
 
 TRAINERS = ("auto", "reference", "stacked", "native")
 SECTIONS = ("fixed", "grid", "random")
+EPOCHS = 10
+# Fields that came after the first version: left out at their default, they leave the digest as it was.
+LATER = ("steps",)
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,11 @@ class ZooSpec:
         fixed, grid, random: hyper-parameters of every recipe.
         members: number of networks of a zoo without a grid.
         repeats: networks for each cell of a grid.
-        epochs: passes over a network's own training set.
+        epochs: passes over a network's own training set; 10 where nothing is said.
+        steps: updates of every network, in place of epochs; ``keep`` then counts updates.
         batch_size: samples a step.
-        keep: epochs whose states are kept, 0 = before training; or ``{every: n}``. None keeps only the last.
+        keep: epochs (or updates) whose states are kept, 0 = before training; or ``{every: n}``; None keeps only the
+            last state.
         trainer: ``reference`` (plain PyTorch), ``stacked`` (many networks at once), ``native`` (one at a
             time, compiled), or ``auto``: the first of native, stacked and reference that takes the recipe.
         seed: from which every network's own seed follows.
@@ -79,7 +84,8 @@ class ZooSpec:
     random: dict[str, Any] = field(default_factory=dict)
     members: int | None = None
     repeats: int = 1
-    epochs: int = 10
+    epochs: int | None = None
+    steps: int | None = None
     batch_size: int = 32
     keep: tuple[int, ...] | None = None
     trainer: str = "auto"
@@ -90,14 +96,25 @@ class ZooSpec:
         _set(self, "data", _source(self.data))
         _set(self, "recipes", _recipes(self.recipes))
         _freeze_sections(self, "spec")
-        for name, low in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("shard_size", 1), ("repeats", 1)):
+        self._check_length()
+        for name, low in (("batch_size", 1), ("seed", 0), ("shard_size", 1), ("repeats", 1)):
             _check_int(name, getattr(self, name), low)
         if self.trainer not in TRAINERS:
             raise ValueError(f"trainer: expected one of {', '.join(TRAINERS)}, got {self.trainer!r}")
-        _set(self, "keep", _epochs_kept(self.keep, self.epochs))
+        _set(self, "keep", _states_kept(self.keep, next(iter(self.length.items()))))
         self._check_count()
         for recipe in self.recipes:
             _check_together(recipe, self.hyperparameters(recipe))
+
+    def _check_length(self) -> None:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError(
+                f"expected epochs or steps, got both ({self.epochs} and {self.steps}); keep one of the two"
+            )
+        if self.epochs is None and self.steps is None:
+            _set(self, "epochs", EPOCHS)
+        for name, count in self.length.items():
+            _check_int(name, count, 1)
 
     def _check_count(self) -> None:
         grids = bool(self.grid) or any(recipe.grid for recipe in self.recipes)
@@ -120,6 +137,11 @@ class ZooSpec:
         return merged | own
 
     @property
+    def length(self) -> dict[str, int]:
+        """How long every network is trained: ``{"epochs": n}`` or ``{"steps": n}``."""
+        return {name: n for name, n in (("epochs", self.epochs), ("steps", self.steps)) if n is not None}
+
+    @property
     def count(self) -> int:
         """Number of networks."""
         if self.members is not None:
@@ -135,7 +157,7 @@ class ZooSpec:
     @property
     def digest(self) -> str:
         """sha256 of the spec's content; writing out a default does not change it."""
-        return digest(self.to_dict())
+        return digest({name: value for name, value in self.to_dict().items() if value or name not in LATER})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, every field written out."""
@@ -256,9 +278,10 @@ def _random_values(name: str, value: Any) -> dict[str, list[Any]]:
 _SECTION = {"fixed": check_value, "grid": _grid_values, "random": _random_values}
 
 
-def _epochs_kept(keep: Any, epochs: int) -> tuple[int, ...]:
+def _states_kept(keep: Any, length: tuple[str, int]) -> tuple[int, ...]:
+    unit, last = length
     if keep is None:
-        return (epochs,)
+        return (last,)
     if isinstance(keep, str) and keep.startswith("every:"):
         every = keep.removeprefix("every:").strip()
         if not every.isdecimal():
@@ -266,15 +289,17 @@ def _epochs_kept(keep: Any, epochs: int) -> tuple[int, ...]:
         keep = {"every": int(every)}
     if isinstance(keep, Mapping):
         if set(keep) != {"every"}:
-            raise ValueError(f"keep: expected a list of epochs or {{every: n}}, got {keep!r}")
+            raise ValueError(f"keep: expected a list of {unit} or {{every: n}}, got {keep!r}")
         _check_int("keep every", keep["every"], 1)
-        return tuple(sorted({*range(0, epochs + 1, keep["every"]), epochs}))
+        return tuple(sorted({*range(0, last + 1, keep["every"]), last}))
     if not isinstance(keep, (list, tuple)) or not keep:
-        raise ValueError(f"keep: expected a list of epochs or {{every: n}}, got {keep!r}")
-    for epoch in keep:
-        _check_int("keep", epoch, 0)
-    if max(keep) > epochs:
-        raise ValueError(f"keep: epoch {max(keep)} is never reached, training ends after {epochs}; raise epochs")
+        raise ValueError(f"keep: expected a list of {unit} or {{every: n}}, got {keep!r}")
+    for place in keep:
+        _check_int("keep", place, 0)
+    if max(keep) > last:
+        raise ValueError(
+            f"keep: {unit.removesuffix('s')} {max(keep)} is never reached, training ends after {last}; raise {unit}"
+        )
     return tuple(sorted(set(keep)))
 
 

@@ -11,6 +11,7 @@ from zoo.spec import ZooSpec
 from zoo.splits import split_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 VARIED = ("width", "depth", "kernel")
@@ -43,6 +44,7 @@ def table_bytes(table: "pa.Table") -> bytes:
 def _common(spec: ZooSpec, header: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "train_epochs": spec.epochs,
+        "train_steps": spec.steps,
         "batch_size": spec.batch_size,
         "epochs": list(spec.keep or ()),
         "data": canonical_json(spec.data),
@@ -89,9 +91,16 @@ def _schema(rows: list[dict[str, Any]], shards: Iterable[Shard]) -> "pa.Schema":
     texts = ("id", "split", "architecture", "family", "recipe", "loss", "trainer", "status")
     columns: dict[str, pa.DataType] = {name: pa.string() for name in texts}
     columns |= {name: types[h.type] for name, h in HYPERPARAMETERS.items()}
-    columns |= {name: pa.int64() for name in ("label", "shard", "place", "train_epochs", "batch_size")}
+    columns |= {name: pa.int64() for name in ("label", "shard", "place", "train_epochs", "train_steps", "batch_size")}
     columns |= {name: pa.string() for row in rows for name in sorted(row) if name.startswith(ARGUMENT)}
     columns |= {name: pa.string() for name in ("data", "data_name", "data_fingerprint", "versions", "spec")}
     columns["epochs"] = pa.list_(pa.int64())
-    columns |= {name: pa.list_(pa.float64()) for name in sorted({n for shard in shards for n in shard.metrics})}
+    columns |= dict(sorted((name, _kept(v)) for shard in shards for name, v in shard.metrics.items()))
     return pa.schema(list(columns.items()))
+
+
+def _kept(values: "np.ndarray") -> "pa.DataType":
+    """The type of a metric: a number for each kept state, or a list of them, such as one a class."""
+    import pyarrow as pa
+
+    return pa.list_(pa.float64() if values.ndim == 2 else pa.list_(pa.float64()))

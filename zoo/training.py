@@ -1,7 +1,7 @@
 """Training one shard of the zoo in a folder."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -53,7 +53,7 @@ class ShardTrainer:
         from zoo.population import train
 
         began, shard, members = time.perf_counter(), self.plan.shards[index], self.members(index)
-        job = make_job(members, self.spec.epochs, self.spec.batch_size, self.spec.keep or ())
+        job = make_job(members, self.spec.length, self.spec.batch_size, self.spec.keep or ())
         with one_thread():
             result = train(job, self.data, trainer=self.trainer(index), progress=progress)
         facts = {"shard": index, "recipe": job.recipe, "loss": job.loss, "layout": _layout(job)}
@@ -70,12 +70,17 @@ class ShardTrainer:
         return self.data.train_y[images] if None not in images and self.data.num_classes else None
 
 
-def make_job(members: Sequence[PlannedMember], epochs: int, batch_size: int, keep: Sequence[int]) -> "TrainingJob":
-    """The training job of networks of one architecture."""
+def make_job(
+    members: Sequence[PlannedMember], length: Mapping[str, Any], batch_size: int, keep: Sequence[int]
+) -> "TrainingJob":
+    """The training job of networks of one architecture; ``length`` is its ``epochs``, or ``steps``."""
     from zoo.population import TrainingJob
 
     settings = tuple({k: v for k, v in member.settings.items() if v is not None} for member in members)
-    return TrainingJob(members[0].recipe, settings, epochs, batch_size, tuple(keep), members[0].loss)
+    length = {"epochs": 0, **length}
+    return TrainingJob(
+        members[0].recipe, settings, batch_size=batch_size, keep=tuple(keep), loss=members[0].loss, **length
+    )
 
 
 def load_checked(source: dict[str, Any], fingerprint: str) -> "Dataset":

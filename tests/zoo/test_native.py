@@ -1,5 +1,6 @@
 """The native trainer: its functions against the C library, its choice, its compiled code."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -22,6 +23,10 @@ def network(module: nn.Module, shape: tuple[int, ...], loss: str = "mse", **sett
     return Network(program, loss, weights, MemberSettings(seed=0, **settings))
 
 
+def one_step(net: Network, x: torch.Tensor, y: torch.Tensor, rate: float = 1.0, count: int = 1) -> None:
+    net.train(x, y, torch.arange(len(x)).repeat(count, 1), np.full(count, rate))
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda a: type(a).__name__)
 def test_activations_over_the_whole_range(trainer, activation):
     """Within a few roundings of float64 values, from tiny to saturated arguments."""
@@ -41,9 +46,9 @@ def test_derivatives_in_float32(trainer, activation):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(3, 17), activation.float(), nn.Linear(17, 2), Shift(0.5))
     x, y = torch.randn(53, 3), torch.randn(53, 2)
-    net = network(module, (3,), optimiser="sgd", lr=1.0, momentum=0.0)
+    net = network(module, (3,), optimiser="sgd", momentum=0.0)
     before = net.weights()
-    net.train(x, y, torch.arange(53)[None])
+    one_step(net, x, y)
     module.double()
     loss = nn.functional.mse_loss(module(x.double()), y.double())
     gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(module.parameters()))])
@@ -58,8 +63,8 @@ def test_odd_sizes(trainer, inputs, outputs):
     x, y = torch.randn(50, inputs, dtype=torch.float64), torch.randn(50, outputs, dtype=torch.float64)
     weights = torch.cat([p.detach().flatten() for p in module.parameters()])
     program = write_program(module.float(), (inputs,))
-    net = Network(program, "mse", weights, MemberSettings(seed=0, optimiser="sgd", lr=1.0, momentum=0.0))
-    net.train(x, y, torch.arange(50)[None])
+    net = Network(program, "mse", weights, MemberSettings(seed=0, optimiser="sgd", momentum=0.0))
+    one_step(net, x, y)
     module.double()
     with torch.no_grad():
         nn.utils.vector_to_parameters(weights, module.parameters())
@@ -69,9 +74,9 @@ def test_odd_sizes(trainer, inputs, outputs):
 
 
 def test_a_lost_network_is_nan_from_then_on(trainer):
-    net = network(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)), (2,), optimiser="sgd", lr=1e30)
+    net = network(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)), (2,), optimiser="sgd")
     x = torch.randn(10, 2)
-    net.train(x, torch.randn(10, 1), torch.arange(10).repeat(20, 1))
+    one_step(net, x, torch.randn(10, 1), rate=1e30, count=20)
     assert net.lost
     assert net.weights().isnan().all()
     assert net.predict(x, torch.arange(10)).isnan().all()

@@ -8,6 +8,7 @@ from trainers import TRAINERS
 
 from graphs.families.activations import ACTIVATIONS
 from zoo.population import OPTIMISERS, TrainingJob, train
+from zoo.population.settings import SCHEDULES
 from zoo.sources import Dataset, load
 
 FAMILIES = {
@@ -40,8 +41,14 @@ def settings(name: str) -> list[dict]:
             "momentum": [0, 0.9, 0.5][i % 3],
         }
         row |= {"init": ["default", "kaiming_normal"][i % 2], "init_scale": 1 + i / 100}
-        rows.append(row | ({"image": i} if name == "siren" else {"dropout": [0, 0.2, 0.5, 0.1][i % 4]}))
+        row |= {"schedule": SCHEDULES[i % 4], "step_size": [1, 3, None][i % 3], "sparsity": [0, 0, 0.3][i % 3]}
+        rows.append(row | ({"image": i} if name == "siren" else class_settings(i)))
     return rows
+
+
+def class_settings(i: int) -> dict:
+    poison = {"poison_fraction": [0, 0.3, 0, None, 0][i % 5], "target_class": i % 10}
+    return {"dropout": [0, 0.2, 0.5, 0.1][i % 4], "label_noise": [0, 0.2, 0][i % 3], **poison}
 
 
 @pytest.fixture(params=TRAINERS[1:])

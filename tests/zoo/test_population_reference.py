@@ -59,7 +59,9 @@ def test_shapes_layout_and_progress(trainer, data):
     module = Recipe.from_dict(MLP).build()
     assert result.states.shape == (3, 3, flat_layout(module).num_parameters)
     assert result.states.dtype == torch.float32
-    assert set(result.metrics) == {"train_loss", "train_accuracy", "test_loss", "test_accuracy"}
+    of_classes = result.metrics.pop("test_class_accuracy")
+    assert of_classes.shape == (3, 3, 10)
+    assert set(result.metrics) == {"train_loss", "train_accuracy", "test_loss", "test_accuracy", "test_ece"}
     assert all(values.shape == (3, 3) for values in result.metrics.values())
     assert sum(finished) == 3
     assert result.other == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,11 @@ from torch.nn import init
 
 from graphs.importing import resolve
 from graphs.recipe import FAMILIES, Recipe
+from zoo.population.pruning import prune
 from zoo.population.settings import MemberSettings
+
+if TYPE_CHECKING:
+    from zoo.population.job import TrainingJob
 
 SCHEMES: dict[str, Callable[[Tensor], Any]] = {
     "normal": lambda weight: init.normal_(weight, std=0.1),
@@ -57,6 +61,17 @@ def initialise(recipe: Mapping[str, Any], settings: MemberSettings) -> nn.Module
         module = member_recipe(recipe, settings).build()
         apply_scheme(module, settings.init, settings.init_scale)
     return module
+
+
+def member_network(job: TrainingJob, index: int) -> tuple[nn.Module, dict[str, Tensor]]:
+    """A member's network before training, in float32, with the masks of what was pruned (``zoo.population.pruning``).
+
+    A member with a start has its weights, and is pruned from there."""
+    settings = job.settings[index]
+    module = initialise(job.recipe, settings)
+    if job.starts is not None:
+        module.load_state_dict(dict(job.starts[index]))
+    return module, prune(module, settings.sparsity)
 
 
 @torch.no_grad()

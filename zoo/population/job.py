@@ -33,9 +33,11 @@ class TrainingJob:
         epochs: passes over a member's training samples.
         batch_size: samples a step. What does not fill a batch waits for a later epoch; fewer samples than a batch
             are repeated to fill it; all samples at once are taken in their own order.
-        keep: epochs whose states and metrics are kept, ascending; 0 is before training.
+        keep: epochs (or updates) whose states and metrics are kept, ascending; 0 is before training.
         loss: "cross_entropy", "mse", ``module:function`` (``loss(outputs, targets) -> scalar``), or None for
             cross-entropy, and mse for image networks.
+        steps: updates of every member, in place of epochs; ``keep`` then counts updates.
+        starts: a state_dict a member to start from, such as its parent's; None starts anew.
 
     Raises ValueError for a member or an epoch out of range.
     """
@@ -46,25 +48,44 @@ class TrainingJob:
     batch_size: int
     keep: tuple[int, ...]
     loss: str | None = None
+    steps: int | None = None
+    starts: tuple[Mapping[str, Tensor], ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", tuple(self.members))
         object.__setattr__(self, "keep", tuple(self.keep))
-        if self.epochs < 0 or self.batch_size < 1:
-            raise ValueError(f"expected epochs >= 0 and batch_size >= 1, got {self.epochs} and {self.batch_size}")
+        if self.length < 0 or self.batch_size < 1:
+            raise ValueError(f"expected {self.unit} >= 0 and batch_size >= 1, got {self.length} and {self.batch_size}")
         if (
             not self.keep
             or list(self.keep) != sorted(set(self.keep))
-            or not 0 <= self.keep[0] <= self.keep[-1] <= self.epochs
+            or not 0 <= self.keep[0] <= self.keep[-1] <= self.length
         ):
-            raise ValueError(f"keep must be ascending epochs between 0 and {self.epochs}, got {list(self.keep)}")
+            raise ValueError(f"keep must be ascending {self.unit} between 0 and {self.length}, got {list(self.keep)}")
+        if self.starts is not None and len(self.starts) != len(self.members):
+            raise ValueError(f"expected a start for each of {len(self.members)} members, got {len(self.starts)}")
         images = {settings.image is None for settings in self.settings}
         if len(images) > 1:
             raise ValueError("some members fit an image and some do not; give them jobs of their own")
 
     @property
+    def unit(self) -> str:
+        """What ``length`` and ``keep`` count."""
+        return "epochs" if self.steps is None else "steps"
+
+    @property
+    def length(self) -> int:
+        """Epochs or updates of the training."""
+        return self.epochs if self.steps is None else self.steps
+
+    @property
     def settings(self) -> tuple[MemberSettings, ...]:
         return tuple(MemberSettings.from_dict(member) for member in self.members)
+
+    @property
+    def tries_trigger(self) -> bool:
+        """Whether a backdoor is in question, so that all members are tried with the trigger."""
+        return any(settings.poison_fraction is not None for settings in self.settings)
 
     @property
     def fits_images(self) -> bool:
@@ -77,9 +98,9 @@ class PopulationResult:
     """Trained members: T kept states of E members with P weights each.
 
     Shapes: states ``[T, E, P]``, floating state_dict entries in the order of ``graphs.layout.flat_layout``;
-    other ``[T, E, ...]``, integer entries by name; metrics ``[T, E]`` by name: train_loss, train_accuracy, test_loss,
-    test_accuracy, or loss and psnr (dB) of an image network; status "ok" or "diverged" (a weight or a loss of a kept
-    state is not finite), one a member. From the first weight that is not finite on, states and metrics are all NaN.
+    other ``[T, E, ...]``, integer entries by name; metrics by name, ``[T, E]`` or ``[T, E, classes]``: see
+    ``zoo.population.metrics``; status "ok" or "diverged" (a weight or a loss of a kept state is not finite), one a
+    member. From the first weight that is not finite on, states and metrics are all NaN.
     """
 
     states: Tensor
@@ -94,9 +115,14 @@ def finish(states: Tensor, other: dict[str, Tensor], metrics: dict[str, np.ndarr
 
     lost = np.logical_or.accumulate(~states.isfinite().all(-1).numpy(), 0)
     states[lost] = float("nan")
-    metrics = {name: np.where(lost, np.nan, values) for name, values in metrics.items()}
+    metrics = {name: np.where(_beside(lost, values), np.nan, values) for name, values in metrics.items()}
     bad = lost | ~np.all([np.isfinite(values) for name, values in metrics.items() if "loss" in name], 0)
     return PopulationResult(states, other, metrics, ["diverged" if b else "ok" for b in bad.any(0)])
+
+
+def _beside(lost: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """``[T, E]`` with the axes that it lacks."""
+    return lost.reshape(*lost.shape, *[1] * (values.ndim - 2))
 
 
 def train(

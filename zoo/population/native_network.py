@@ -26,6 +26,7 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "set": (None, [_P, _P]),
     "get": (None, [_P, _P]),
     "rule": (None, [_P, _LONG, _REAL, _REAL, _REAL]),
+    "mask": (None, [_P, _P]),
     "train": (_LONG, [_P, _P, _P, _P, _LONG, _LONG, _P, _P]),
     "predict": (None, [_P, _P, _P, _LONG, _P]),
 }
@@ -38,11 +39,14 @@ class Network:
         program: its layers.
         loss: one of ``LOSSES``.
         weights: ``[P]``, float32 or float64, in the order of the state_dict.
-        settings: optimiser, rates.
+        settings: its optimiser.
+        mask: ``[P]``, 0 for a weight that has no gradient; None for none.
     """
 
-    def __init__(self, program: Program, loss: str, weights: Tensor, settings: MemberSettings):
-        self.program, self.settings, self.dtype, self.count = program, settings, weights.dtype, len(weights)
+    def __init__(
+        self, program: Program, loss: str, weights: Tensor, settings: MemberSettings, mask: Tensor | None = None
+    ):
+        self.program, self.dtype, self.count = program, weights.dtype, len(weights)
         self.lost = False
         layers, parameters, shape = (
             np.array(values, dtype)
@@ -58,16 +62,18 @@ class Network:
         self._call("set", self.handle, _at(weights))
         first, second = (settings.momentum, 0.0) if settings.optimiser == "sgd" else settings.betas
         self._call("rule", self.handle, RULES[settings.optimiser], settings.weight_decay, first, second)
+        if mask is not None:
+            self._call("mask", self.handle, _at(mask))
 
     def __del__(self) -> None:
         if getattr(self, "handle", None):
             self._call("free", self.handle)
 
-    def train(self, x: Tensor, y: Tensor, batches: Tensor) -> None:
-        """One pass over batches ``[steps, batch]``; a network whose loss is not finite is lost from then on."""
+    def train(self, x: Tensor, y: Tensor, batches: Tensor, rates: np.ndarray) -> None:
+        """One pass over batches ``[steps, batch]`` at float64 rates ``[steps]``; a network whose loss is not finite is
+        lost from then on."""
         steps, batch = batches.shape
-        rates = np.full(steps, self.settings.lr)
-        masks = self._masks(steps, batch)
+        masks, rates = self._masks(steps, batch), np.ascontiguousarray(rates)
         x, y, rows = x.contiguous(), y.contiguous(), batches.contiguous()
         taken = self._call("train", self.handle, _at(x), _at(y), _at(rows), steps, batch, _at(rates), _at(masks))
         self.lost = self.lost or taken < steps

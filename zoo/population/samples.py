@@ -1,42 +1,118 @@
-"""The samples a member trains on."""
+"""The samples a member trains on, and those it is measured on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from zoo.population.poisoning import noisy_labels, with_trigger
 from zoo.population.settings import MemberSettings
 from zoo.sources import Dataset, coordinates, pixels
+
+if TYPE_CHECKING:
+    from zoo.population.job import TrainingJob
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples to measure a network on: ``rows [n]`` of inputs ``x [N, ...]``, their targets ``y [n, ...]``."""
+
+    x: Tensor
+    rows: Tensor
+    y: Tensor
+
+    @classmethod
+    def whole(cls, x: Tensor, y: Tensor) -> Part:
+        return cls(x, torch.arange(len(x)), y)
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs and targets of one member; for an image network coordinates and pixels of its image, train and test alike.
+    """What one member sees.
 
-    Shapes: train_x ``[N, ...]``, train_y ``[N]`` classes or ``[N, channels]``; test_x, test_y the same.
+    Args:
+        train_x: ``[N, ...]``; with poison ``[2 N, ...]``: below every sample its copy with the trigger.
+        train_y: its targets, classes ``[N]`` or pixels ``[N, channels]``; as many as ``train_x``.
+        held_out: the parts without training samples, by name: val, test, trigger (test images that bear it); or image.
+        count: N.
+        num_classes: classes of the data; 0 for an image network.
     """
 
     train_x: Tensor
     train_y: Tensor
-    test_x: Tensor
-    test_y: Tensor
-    is_image: bool = False
+    held_out: Mapping[str, Part]
+    count: int
     num_classes: int = 0
 
+    def parts(self, chosen: Tensor) -> dict[str, Part]:
+        """All that the member is measured on; ``chosen [n]`` are the training samples that it sees."""
+        if "image" in self.held_out:
+            return dict(self.held_out)
+        return {"train": Part(self.train_x, chosen, self.train_y[chosen]), **self.held_out}
 
-def job_samples(data: Dataset, settings: MemberSettings, dtype: torch.dtype) -> Samples:
-    """The samples of a member: the whole data set, or the pixels of its image."""
-    if settings.image is None:
-        train_x, test_x = data.train_x.to(dtype), data.test_x.to(dtype)
-        return Samples(train_x, data.train_y, test_x, data.test_y, num_classes=data.num_classes)
-    if not 0 <= settings.image < len(data.train_x):
-        raise ValueError(f"image must be between 0 and {len(data.train_x) - 1}, got {settings.image}")
-    x, y = coordinates(*data.train_x.shape[2:]).to(dtype), pixels(data.train_x[settings.image]).to(dtype)
-    return Samples(x, y, x, y, is_image=True)
+
+class JobSamples:
+    """The samples of the members of one job, each tensor made once.
+
+    Args:
+        job: whose members.
+        data: the data set.
+        dtype: of inputs and pixels.
+
+    Raises ValueError for an image, a class or a trigger that the data do not have.
+    """
+
+    def __init__(self, job: TrainingJob, data: Dataset, dtype: torch.dtype):
+        self.data, self.dtype, self.tries_trigger = data, dtype, job.tries_trigger
+
+    def of(self, settings: MemberSettings) -> Samples:
+        """The samples of a member: the whole data set, or the pixels of its image."""
+        if settings.image is not None:
+            return self._image(settings.image)
+        data = self.data
+        y = noisy_labels(settings, data.train_y, data.num_classes)
+        held_out = {"test": Part.whole(self._test_x, data.test_y)}
+        if data.val_x is not None and data.val_y is not None:
+            held_out = {"val": Part.whole(data.val_x.to(self.dtype), data.val_y), **held_out}
+        if self.tries_trigger:
+            target = self._target_class(settings)
+            y = torch.cat([y, torch.full_like(y, target)])
+            rows = (data.test_y != target).nonzero()[:, 0]
+            held_out |= {"trigger": Part(self._trigger_x, rows, torch.full_like(rows, target))}
+        return Samples(self._train_x, y, held_out, len(data.train_x), data.num_classes)
+
+    def _image(self, image: int) -> Samples:
+        images = self.data.train_x
+        if not 0 <= image < len(images):
+            raise ValueError(f"image must be between 0 and {len(images) - 1}, got {image}")
+        x, y = coordinates(*images.shape[2:]).to(self.dtype), pixels(images[image]).to(self.dtype)
+        return Samples(x, y, {"image": Part.whole(x, y)}, len(x))
+
+    def _target_class(self, settings: MemberSettings) -> int:
+        if settings.target_class >= self.data.num_classes:
+            raise ValueError(
+                f"target_class must be below {self.data.num_classes}, the classes of the data, "
+                f"got {settings.target_class}"
+            )
+        return settings.target_class
+
+    @cached_property
+    def _train_x(self) -> Tensor:
+        images = self.data.train_x.to(self.dtype)
+        return torch.cat([images, with_trigger(images)]) if self.tries_trigger else images
+
+    @cached_property
+    def _test_x(self) -> Tensor:
+        return self.data.test_x.to(self.dtype)
+
+    @cached_property
+    def _trigger_x(self) -> Tensor:
+        return with_trigger(self._test_x)
 
 
 @torch.no_grad()

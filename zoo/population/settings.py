@@ -8,7 +8,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 MOMENTUM = 0.9
+GAMMA = 0.1
 OPTIMISERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("constant", "step", "cosine", "one_cycle")
 INITS = ("default", "normal", "uniform", "kaiming_uniform", "kaiming_normal", "xavier_uniform")
 
 
@@ -29,6 +31,16 @@ class MemberSettings:
         dropout: dropout probability in place of the recipe's; None keeps it.
         train_fraction: part of the training samples that it sees, in (0, 1].
         image: index of the training image that it fits, for an image network; None for a classifier.
+        schedule: one of ``SCHEDULES``; see ``zoo.population.schedules``.
+        step_size: epochs (or updates, where these are counted) after which a step schedule multiplies the rate by
+            ``gamma``; None is a third of the training.
+        gamma: that factor.
+        target_psnr: dB at which an image network stops: from the first kept state that has it on, nothing changes.
+        label_noise: part of the training labels that are replaced by wrong ones, in [0, 1].
+        poison_fraction: part of the training images that bear the trigger and the label ``target_class``; None (no
+            backdoor in question) differs from 0 (the clean twin) in that the trigger is not tried.
+        target_class: the class that the trigger stands for.
+        sparsity: part of the weights that is zero from the start on, the smallest; in [0, 1).
 
     Raises ValueError for a value out of range, with the choices.
 
@@ -48,15 +60,28 @@ class MemberSettings:
     dropout: float | None = None
     train_fraction: float = 1.0
     image: int | None = None
+    schedule: str = "constant"
+    step_size: int | None = None
+    gamma: float = GAMMA
+    target_psnr: float | None = None
+    label_noise: float = 0.0
+    poison_fraction: float | None = None
+    target_class: int = 0
+    sparsity: float = 0.0
 
     def __post_init__(self) -> None:
         _choice("optimiser", self.optimiser, OPTIMISERS)
         _choice("init", self.init, INITS)
+        _choice("schedule", self.schedule, SCHEDULES)
         object.__setattr__(self, "betas", tuple(self.betas))
-        for name in ("lr", "weight_decay", "init_scale"):
+        for name in ("lr", "weight_decay", "init_scale", "gamma", "target_class"):
             _range(name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
-        for name, value in [("momentum", self.momentum), ("dropout", self.dropout or 0.0)]:
-            _range(name, value, "in [0, 1)", 0 <= value < 1)
+        for name in ("momentum", "dropout", "sparsity"):
+            _range(name, getattr(self, name), "in [0, 1)", 0 <= (getattr(self, name) or 0) < 1)
+        for name in ("label_noise", "poison_fraction"):
+            _range(name, getattr(self, name), "in [0, 1]", 0 <= (getattr(self, name) or 0) <= 1)
+        if self.step_size is not None:
+            _range("step_size", self.step_size, "at least 1", self.step_size >= 1)
         _range(
             "betas", self.betas, "two numbers in [0, 1)", len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas)
         )

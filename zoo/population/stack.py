@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from zoo.population.batches import BatchOrder
-from zoo.population.initialising import initialise
+from zoo.population.course import Course
+from zoo.population.initialising import member_network
 from zoo.population.job import TrainingJob
 from zoo.population.losses import find_loss, loss_name
-from zoo.population.metrics import class_metrics, image_metrics
-from zoo.population.samples import Samples, job_samples
-from zoo.population.settings import MemberSettings
+from zoo.population.metrics import Metrics, member_metrics, reached, stacked_metrics
+from zoo.population.pruning import flat_mask
+from zoo.population.samples import JobSamples, Part
 from zoo.population.stacked_buffers import Buffers
 from zoo.population.stacked_losses import loss_gradient
 from zoo.population.stacked_network import StackedNetwork
 from zoo.population.stacked_optim import FlatAdam, FlatSGD
-from zoo.sources import Dataset
 
 OPTIMISERS = {"sgd": FlatSGD, "adam": FlatAdam, "adamw": FlatAdam}
 EVALUATION_BATCH = 100
@@ -33,59 +33,87 @@ class Stack:
 
     Args:
         job: recipe, epochs, batch size, loss and states to keep.
-        settings: the members; train fractions must not ascend.
-        data: the samples.
+        members: which of the job; train fractions must not ascend.
+        samples: of the job.
         dtype: dtype of the weights.
     """
 
-    def __init__(self, job: TrainingJob, settings: Sequence[MemberSettings], data: Dataset, dtype: torch.dtype):
+    def __init__(self, job: TrainingJob, members: Sequence[int], samples: JobSamples, dtype: torch.dtype):
         self.job, self.buffers = job, Buffers()
+        self.settings = [job.settings[i] for i in members]
         name = loss_name(job.loss, job.fits_images)
         self.loss, self.gradient = find_loss(name), loss_gradient(name)
-        self.samples = [job_samples(data, s, dtype) for s in settings]
-        self.train_x = self.samples[0].train_x
-        count = len(self.train_x)
-        self.orders = [BatchOrder(s, count, job.batch_size) for s in settings]
-        # Targets of all members one below the other, if they differ; then a member's begin at its offset.
-        self.train_y = torch.cat([s.train_y for s in self.samples]) if job.fits_images else self.samples[0].train_y
-        self.offsets = torch.arange(len(settings))[:, None] * (count if job.fits_images else 0)
-        generators = [torch.Generator().manual_seed(s.stream("dropout")) for s in settings]
-        self.network = StackedNetwork([initialise(job.recipe, s) for s in settings], generators, dtype)
-        self.optimiser = OPTIMISERS[settings[0].optimiser](settings, self.network.weights, self.network.gradients)
+        self.samples = [samples.of(s) for s in self.settings]
+        self.train_x, self.count = self.samples[0].train_x, self.samples[0].count
+        self.orders = [BatchOrder(s, self.count, job.batch_size) for s in self.settings]
+        self.courses = [Course.of(job, s, o.steps) for s, o in zip(self.settings, self.orders, strict=True)]
+        self.train_y, self.offsets = self._targets()
+        generators = [torch.Generator().manual_seed(s.stream("dropout")) for s in self.settings]
+        modules, masks = zip(*(member_network(job, i) for i in members), strict=True)
+        self.network = StackedNetwork(modules, generators, dtype)
+        self.mask = None
+        if any(masks):
+            self.mask = torch.stack([flat_mask(m, left) for m, left in zip(modules, masks, strict=True)]).to(dtype)
+        self.optimiser = OPTIMISERS[self.settings[0].optimiser](
+            self.settings, self.network.weights, self.network.gradients
+        )
+
+    def _targets(self) -> tuple[Tensor, Tensor]:
+        """Targets, and where those of each member begin ``[E, 1]``: below each other, if they differ."""
+        own = [s.train_y for s in self.samples]
+        if all(y is own[0] for y in own):
+            return own[0], torch.zeros(len(own), 1, dtype=torch.long)
+        return torch.cat(own), torch.arange(len(own))[:, None] * len(own[0])
 
     @torch.no_grad()
     def train(self, alive: Callable[[], None]) -> tuple[Tensor, dict[str, np.ndarray]]:
         """Kept states ``[T, E, P]`` with their metrics ``[T, E]`` by name; ``alive`` is called with every batch."""
         states, metrics = [], []
-        for epoch in range(self.job.epochs + 1):
-            if epoch > 0:
-                self.train_epoch(alive)
-            if epoch in self.job.keep:
-                states.append(self.network.weights.clone())
-                metrics.append(self.evaluate())
-        names = metrics[0][0]
-        return torch.stack(states), {n: np.array([[m[n] for m in row] for row in metrics]) for n in names}
+        for legs in zip(*(course.legs for course in self.courses), strict=True):
+            self._leg(self._going_on(legs, metrics), alive)
+            states.append(self.network.weights.clone())
+            metrics.append(self.evaluate())
+        return torch.stack(states), stacked_metrics([list(member) for member in zip(*metrics, strict=True)])
 
-    def train_epoch(self, alive: Callable[[], None]) -> None:
-        batches = [order.epoch() for order in self.orders]
-        if all(len(order.chosen) == len(self.train_x) == order.batch for order in self.orders):
+    def _going_on(self, legs: Sequence[np.ndarray], metrics: list[list[Metrics]]) -> list[np.ndarray]:
+        """The rates of a leg, 0 for the members that are as good as they shall be."""
+        last = metrics[-1] if metrics else [None] * len(legs)
+        return [
+            rates * 0 if m and reached(s, m) else rates for rates, s, m in zip(legs, self.settings, last, strict=True)
+        ]
+
+    def _leg(self, legs: Sequence[np.ndarray], alive: Callable[[], None]) -> None:
+        """One update for each of the rates of every member; longer lists come first."""
+        most = self.orders[0].steps
+        for first in range(0, len(legs[0]), most):
+            self._part([rates[first : first + most] for rates in legs], alive)
+
+    def _part(self, rates: list[np.ndarray], alive: Callable[[], None]) -> None:
+        padded = np.zeros((len(rates[0]), len(rates)))
+        for e, own in enumerate(rates):
+            padded[: len(own), e] = own
+        rows = self._rows([len(own) for own in rates])
+        active = len(rates)
+        for step in range(len(padded)):
             alive()
-            self._step(*self._everything())
-            return
-        steps = [len(b) for b in batches]
-        rows = torch.nn.utils.rnn.pad_sequence(batches)  # [steps, E, B]
-        active = len(steps)
-        for step in range(steps[0]):
-            alive()
-            while steps[active - 1] <= step:
+            while len(rates[active - 1]) <= step:
                 active -= 1
-            self._step(*self._gather(rows[step, :active]))
+            batch = self._everything() if rows is None else self._gather(rows[step, :active])
+            self._step(*batch, padded[step, :active])
 
-    def _step(self, x: Tensor, y: Tensor) -> None:
-        """One update of the first k members from their batches ``[k, B, ...]``."""
+    def _rows(self, counts: list[int]) -> Tensor | None:
+        """The next batches of each member ``[steps, E, B]``; None where every batch is the whole data set."""
+        if all(len(order.chosen) == len(self.train_x) == order.batch for order in self.orders):
+            return None
+        return torch.nn.utils.rnn.pad_sequence([o.take(n) for o, n in zip(self.orders, counts, strict=True)])
+
+    def _step(self, x: Tensor, y: Tensor, rates: np.ndarray) -> None:
+        """One update of the first k members from their batches ``[k, B, ...]`` at rates ``[k]``."""
         outputs = self.network.forward(x, training=True)
         self.network.backward(self.gradient(outputs, y))
-        self.optimiser.step(len(x))
+        if self.mask is not None:
+            self.network.gradients[: len(x)].mul_(self.mask[: len(x)])
+        self.optimiser.step(rates)
 
     def _gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Samples and targets of rows ``[k, B]``."""
@@ -104,28 +132,20 @@ class Stack:
         y = self.train_y.view(-1, count, *self.train_y.shape[1:])
         return self.train_x.expand(members, *self.train_x.shape), y.expand(members, *y.shape[1:])
 
-    def evaluate(self) -> list[dict[str, float]]:
+    def evaluate(self) -> list[Metrics]:
         """The metrics of each member."""
-        first: Samples = self.samples[0]
-        everything = [torch.arange(len(first.test_x))] * len(self.orders)
-        tests = self._outputs(first.test_x, everything)
-        if self.job.fits_images:
-            return [image_metrics(self.loss, o, s.test_y) for o, s in zip(tests, self.samples, strict=True)]
-        chosen = [order.chosen for order in self.orders]
-        trains = self._outputs(first.train_x, chosen)
-        return [
-            class_metrics("train", self.loss, a, first.train_y[rows])
-            | class_metrics("test", self.loss, b, first.test_y)
-            for a, b, rows in zip(trains, tests, chosen, strict=True)
-        ]
+        parts = [s.parts(order.chosen) for s, order in zip(self.samples, self.orders, strict=True)]
+        outputs = {name: self._outputs([own[name] for own in parts]) for name in parts[0]}
+        return [member_metrics(self.loss, {name: outputs[name][e] for name in own}, own) for e, own in enumerate(parts)]
 
-    def _outputs(self, x: Tensor, rows: Sequence[Tensor]) -> list[Tensor]:
-        """Outputs of each member on its rows of ``x``; longer lists of rows come first."""
-        parts: list[list[Tensor]] = [[] for _ in rows]
-        padded = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
-        for start in range(0, padded.shape[1], EVALUATION_BATCH):
-            k = sum(len(r) > start for r in rows)
-            batch = self._read(x, padded[:k, start : start + EVALUATION_BATCH])
+    def _outputs(self, parts: Sequence[Part]) -> list[Tensor]:
+        """Outputs of each member on its rows of the same inputs."""
+        found: list[list[Tensor]] = [[] for _ in parts]
+        rows = torch.nn.utils.rnn.pad_sequence([p.rows for p in parts], batch_first=True)
+        for start in range(0, rows.shape[1], EVALUATION_BATCH):
+            # The first k members run, up to the last that has rows left.
+            k = max(e + 1 for e, p in enumerate(parts) if len(p.rows) > start)
+            batch = self._read(parts[0].x, rows[:k, start : start + EVALUATION_BATCH])
             for e, outputs in enumerate(self.network.forward(batch, training=False)):
-                parts[e].append(outputs.clone())
-        return [torch.cat(p)[: len(r)] for p, r in zip(parts, rows, strict=True)]
+                found[e].append(outputs.clone())
+        return [torch.cat(f)[: len(p.rows)] for f, p in zip(found, parts, strict=True)]

@@ -12,7 +12,7 @@ from graphs.recipe import Recipe
 from zoo.population.initialising import initialise, random_stream
 from zoo.population.job import PopulationResult, TrainingJob, finish
 from zoo.population.losses import loss_name
-from zoo.population.samples import check_network, job_samples
+from zoo.population.samples import JobSamples, check_network
 from zoo.population.settings import MemberSettings
 from zoo.population.stack import OPTIMISERS, Stack
 from zoo.population.stacked_network import member_bytes, why_not_sequential
@@ -47,9 +47,9 @@ def train_stacked(
         raise ValueError(
             f"the stacked trainer does not take {job.recipe['factory']!r}: {reason}; use trainer='reference'"
         )
-    settings, runs, order = job.settings, [], []
-    for members in make_stacks(settings, stack_size(job, data)):
-        runs.append(Stack(job, [settings[i] for i in members], data, dtype).train(lambda: progress(0)))
+    runs, order, samples = [], [], JobSamples(job, data, dtype)
+    for members in make_stacks(job.settings, stack_size(job, data)):
+        runs.append(Stack(job, members, samples, dtype).train(lambda: progress(0)))
         order += members
         progress(len(members))
     place = np.argsort(order)
@@ -74,7 +74,7 @@ def make_stacks(settings: Sequence[MemberSettings], size: int) -> list[list[int]
 
 def stack_size(job: TrainingJob, data: Dataset) -> int:
     """How many members a stack holds: as many as fit the cache, depending on the architecture and the batch alone."""
-    samples = job_samples(data, job.settings[0], torch.float32)
+    samples = JobSamples(job, data, torch.float32).of(job.settings[0])
     module = initialise(job.recipe, job.settings[0])
     check_network(module, job.recipe, samples, loss_name(job.loss, job.fits_images))
     needs = member_bytes(module, samples.train_x[: min(job.batch_size, len(samples.train_x))])

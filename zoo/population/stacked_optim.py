@@ -23,20 +23,20 @@ class FlatSGD:
 
     def __init__(self, settings: Sequence[MemberSettings], weights: Tensor, gradients: Tensor):
         self.weights, self.gradients = weights, gradients
-        self.lr = _column(weights, [s.lr for s in settings])
         self.decay = _column(weights, [s.weight_decay for s in settings])
         self.momentum = _column(weights, [s.momentum for s in settings])
         self.has_decay, self.has_momentum = bool(self.decay.any()), bool(self.momentum.any())
         self.buffer = torch.zeros_like(weights) if self.has_momentum else gradients
 
-    def step(self, k: int) -> None:
-        """Update the first k members."""
+    def step(self, rates: np.ndarray) -> None:
+        """Update the first k members at rates ``[k]``."""
+        k = len(rates)
         weights, gradients, buffer = self.weights[:k], self.gradients[:k], self.buffer[:k]
         if self.has_decay:
             gradients.addcmul_(weights, self.decay[:k])
         if self.has_momentum:
             buffer.mul_(self.momentum[:k]).add_(gradients)
-        weights.addcmul_(buffer, self.lr[:k], value=-1)
+        weights.addcmul_(buffer, torch.from_numpy(rates[:, None]).to(weights), value=-1)
 
 
 class FlatAdam:
@@ -53,42 +53,39 @@ class FlatAdam:
     def __init__(self, settings: Sequence[MemberSettings], weights: Tensor, gradients: Tensor):
         self.weights, self.gradients = weights, gradients
         self.mean, self.square, self.scratch = (torch.zeros_like(weights) for _ in range(3))
-        decoupled = [s.optimiser == "adamw" for s in settings]
-        self.decay = _column(weights, [0.0 if d else s.weight_decay for s, d in zip(settings, decoupled, strict=True)])
-        self.shrink = _column(
-            weights, [1 - s.lr * s.weight_decay if d else 1.0 for s, d in zip(settings, decoupled, strict=True)]
-        )
-        self.has_decay, self.has_shrink = bool(self.decay.any()), bool((self.shrink != 1).any())
+        self.decay = _column(weights, [0.0 if s.optimiser == "adamw" else s.weight_decay for s in settings])
+        self.decoupled = np.array([s.weight_decay if s.optimiser == "adamw" else 0.0 for s in settings])
+        self.has_decay, self.has_shrink = bool(self.decay.any()), bool(self.decoupled.any())
         self.new_mean = _column(weights, [1 - s.betas[0] for s in settings])
         self.new_square = _column(weights, [1 - s.betas[1] for s in settings])
         # Bias corrections need double precision, and numpy is quicker with few numbers.
-        self.lr, self.beta1, self.beta2, self.taken = (
-            np.array([(s.lr, *s.betas, 0.0) for s in settings]).T[..., None].copy()
-        )
+        self.beta1, self.beta2, self.taken = np.array([(*s.betas, 0.0) for s in settings]).T[..., None].copy()
 
-    def step(self, k: int) -> None:
-        """Update the first k members."""
+    def step(self, rates: np.ndarray) -> None:
+        """Update the first k members at rates ``[k]``."""
+        k, rates = len(rates), rates[:, None]
         weights, gradients, mean, square, scratch = (
             t[:k] for t in (self.weights, self.gradients, self.mean, self.square, self.scratch)
         )
         if self.has_shrink:
-            weights.mul_(self.shrink[:k])
+            weights.mul_(torch.from_numpy(1 - rates * self.decoupled[:k, None]).to(weights))
         if self.has_decay:
             gradients.addcmul_(weights, self.decay[:k])
         mean.lerp_(gradients, self.new_mean[:k])
         torch.mul(gradients, gradients, out=scratch)
         square.lerp_(scratch, self.new_square[:k])
-        rate, floor = self._corrected(k)
+        rate, floor = self._corrected(rates)
         torch.sqrt(square, out=scratch).add_(floor)
         torch.div(mean, scratch, out=scratch)
         weights.addcmul_(scratch, rate, value=-1)
 
-    def _corrected(self, k: int) -> tuple[Tensor, Tensor]:
+    def _corrected(self, rates: np.ndarray) -> tuple[Tensor, Tensor]:
         """a and c of the class docstring for each member ``[k, 1]``, one step on."""
+        k = len(rates)
         taken = self.taken[:k]
         taken += 1
         root = np.sqrt(1 - self.beta2[:k] ** taken)
-        rate = self.lr[:k] * root / (1 - self.beta1[:k] ** taken)
+        rate = rates * root / (1 - self.beta1[:k] ** taken)
         a, c = (torch.from_numpy(values).to(self.weights) for values in (rate, root * EPS))
         return a, c
 

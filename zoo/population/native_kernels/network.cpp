@@ -30,15 +30,20 @@ class Network {
   }
 
   void set_weights(const T* flat) {
-    each_weight([&](T& own, long i) { own = flat[i]; });
+    each_weight(weights_.get(), [&](T& own, long i) { own = flat[i]; });
     for (auto& layer : layers_) layer->refresh();
   }
   void get_weights(T* flat) {
-    each_weight([&](T& own, long i) { flat[i] = own; });
+    each_weight(weights_.get(), [&](T& own, long i) { flat[i] = own; });
   }
   void set_rule(long rule, double decay, double first, double second) {
     optimiser_ = std::make_unique<Optimiser<T>>(
         weights_.size(), static_cast<Rule>(rule), static_cast<T>(decay), first, second);
+  }
+  // What has a 0 here gets no gradient.
+  void set_mask(const T* flat) {
+    mask_ = Buffer<T>(weights_.size());
+    each_weight(mask_.get(), [&](T& own, long i) { own = flat[i]; });
   }
 
   // Steps over batches of sample numbers [steps, batch]; returns how many were taken before the loss was not finite.
@@ -64,6 +69,7 @@ class Network {
         layer->collect();
         masks += batch * layer->masked();
       }
+      for (size_t i = 0; i < mask_.size(); i++) gradients_.get()[i] *= mask_.get()[i];
       optimiser_->step(weights_.get(), gradients_.get(), weights_.size(), rates[step]);
       for (auto& layer : layers_) layer->refresh();
       if (!std::isfinite(value)) return step;
@@ -127,14 +133,14 @@ class Network {
     }
   }
 
-  // ``visit`` every weight with its number in torch's order.
+  // ``visit`` what ``values`` have of every weight, with its number in torch's order.
   template <class F>
-  void each_weight(F visit) {
+  void each_weight(T* values, F visit) {
     for (auto& layer : layers_)
       for (const Place& p : {layer->weight, layer->bias})
         for (long o = 0; o < p.outputs; o++)
           for (long i = 0; i < p.inputs; i++)
-            visit(weights_.get()[p.own + i * p.per_input + o * p.per_output], p.flat + o * p.inputs + i);
+            visit(values[p.own + i * p.per_input + o * p.per_output], p.flat + o * p.inputs + i);
   }
 
   void forward(const T* x, const long* rows, long n, bool training) {
@@ -188,7 +194,7 @@ class Network {
   Shape<T> input_, output_;
   std::vector<std::unique_ptr<Layer<T>>> layers_;
   std::vector<Buffer<T>> values_;
-  Buffer<T> weights_, gradients_;
+  Buffer<T> weights_, gradients_, mask_;
   std::unique_ptr<Optimiser<T>> optimiser_;
 };
 
@@ -207,6 +213,7 @@ class Network {
   extern "C" void NAME##_rule(void* net, long rule, double decay, double first, double second) {                       \
     static_cast<Network<T>*>(net)->set_rule(rule, decay, first, second);                                               \
   }                                                                                                                    \
+  extern "C" void NAME##_mask(void* net, const T* flat) { static_cast<Network<T>*>(net)->set_mask(flat); }             \
   extern "C" long NAME##_train(void* net, const T* x, const void* y, const long* rows, long steps, long batch,         \
                                const double* rates, const uint8_t* masks) {                                            \
     return static_cast<Network<T>*>(net)->train(x, y, rows, steps, batch, rates, masks);                               \
