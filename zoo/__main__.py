@@ -39,6 +39,7 @@ BUILD_EXAMPLES = """examples:
   zoo build my.yaml runs/mine --workers 1           on one core
   zoo build my.yaml runs/mine --workers 0           in this process: a debugger and full tracebacks work
   zoo build my.yaml runs/ref --trainer reference    one network at a time: each can be re-created from its row
+  zoo build my.yaml runs/mine --data ~/faces        on other data: the source is replaced, resize and so on stay
   zoo build my.yaml runs/mine --patience 7200       a worker that trains no batch for so many seconds is replaced
   zoo build my.yaml /shared/mine --engine ray --address auto --workers 64      on a Ray cluster
   zoo build my.yaml /shared/mine --engine slurm --workers 200                  as arrays of Slurm jobs
@@ -61,6 +62,8 @@ def build(options: argparse.Namespace) -> int:
     spec = ZooSpec.from_yaml(options.spec)
     if options.trainer is not None:
         spec = replace(spec, trainer=options.trainer)
+    if options.data is not None:
+        spec = replace(spec, data=spec.data | {"source": options.data})
     zoo = build_zoo(
         spec,
         options.out,
@@ -123,6 +126,7 @@ def command_line() -> CommandLine:
     one.add_argument("out", help="folder of the zoo: new, empty, or begun with this spec")
     one.add_argument("--workers", type=int, help="one-thread processes (default: one a core; 0: this process)")
     one.add_argument("--trainer", choices=TRAINERS, help="in place of the spec's trainer")
+    one.add_argument("--data", help="source in place of the spec's, whose other data options stay")
     one.add_argument("--engine", choices=("local", "ray", "slurm", "inline"), default="local", help="what runs them")
     one.add_argument("--address", help="of a Ray cluster (default: one of this machine); slurm: local is without Slurm")
     one.add_argument("--patience", type=float, default=PATIENCE, help="seconds without a batch until replaced")
