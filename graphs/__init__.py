@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from graphs.op_graph import ComputationGraph, OpNode, computation_graph
     from graphs.parameter_graph import ParameterGraph
     from graphs.recipe import Recipe
+    from graphs.sampler import sample_architecture
     from graphs.scaling.scales import Scale, Slice
     from graphs.scaling.search import find_scales, with_scales
     from graphs.symmetries import Symmetry
@@ -71,6 +72,7 @@ __all__ = [
     "find_scales",
     "flat_layout",
     "interpolate",
+    "sample_architecture",
     "trace",
     "with_scales",
 ]
@@ -108,6 +110,7 @@ __getattr__, __dir__ = lazy_exports(
         "find_scales": "scaling.search",
         "flat_layout": "layout",
         "interpolate": "aligning.alignment",
+        "sample_architecture": "sampler",
         "trace": "tracing",
         "with_scales": "scaling.search",
     },

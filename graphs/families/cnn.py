@@ -1,7 +1,8 @@
-"""Plain convolutional networks."""
+"""Convolutional networks."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from graphs.families.activations import activation as make_activation
 from graphs.families.probe import normal_input
+from graphs.families.residual import Residual
 
 POOLS = {"max": nn.MaxPool2d, "mean": nn.AvgPool2d}
 READOUTS = ("mean", "flatten")
@@ -30,8 +32,10 @@ class CNN(nn.Sequential):
         readout: "mean" over the map, or "flatten" (channel-major).
         hidden: widths of the linear layers before the last one.
         outputs: number of outputs.
-        activation: one of ``graphs.families.activations.ACTIVATIONS``.
+        activation: one of ``graphs.families.activations.ACTIVATIONS``, or one a convolution and hidden layer.
         dropout: probability of dropping an element after an activation.
+        residual: whether a block is added to its input, if it has the same shape; its layers are then in a
+            ``Residual`` of their own.
 
     Shapes: ``[batch, *input_shape]`` -> ``[batch, outputs]``.
 
@@ -54,8 +58,9 @@ class CNN(nn.Sequential):
         readout: str = "mean",
         hidden: Sequence[int] = (),
         outputs: int = 10,
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         dropout: float = 0.0,
+        residual: bool = False,
     ):
         super().__init__()
         fan_in, *size = input_shape
@@ -64,12 +69,16 @@ class CNN(nn.Sequential):
             _per_layer(n, v, depth) for n, v in [("kernel", kernel), ("stride", stride), ("pool", pool)]
         )
         paddings = [k // 2 for k in kernels] if padding == "same" else _per_layer("padding", padding, depth)
+        activations = _per_layer("activation", activation, depth + len(hidden), "convolutions and hidden layers")
         for i, (width, k, s, p, window) in enumerate(zip(channels, kernels, strides, paddings, pools, strict=True)):
-            self.add_module(f"conv{i}", nn.Conv2d(fan_in, width, k, s, p))
+            block: dict[str, nn.Module] = {f"conv{i}": nn.Conv2d(fan_in, width, k, s, p)}
             if window > 1:
-                self.add_module(f"pool{i}", _choose("pool_kind", POOLS, pool_kind)(window))
-            self._nonlinear(i, activation, dropout)
-            size = [((n + 2 * p - k) // s + 1) // window for n in size]
+                block[f"pool{i}"] = _choose("pool_kind", POOLS, pool_kind)(window)
+            block |= _nonlinear(i, activations[i], dropout)
+            before, size = [fan_in, *size], [((n + 2 * p - k) // s + 1) // window for n in size]
+            if residual and before == [width, *size]:
+                block = {f"residual{i}": Residual(OrderedDict(block))}
+            self._append(block)
             fan_in = width
         if min(size) < 1:
             raise ValueError(
@@ -82,23 +91,27 @@ class CNN(nn.Sequential):
         widths = [fan_in * (size[0] * size[1] if readout == "flatten" else 1), *hidden]
         for i, (narrow, wide) in enumerate(pairwise(widths), start=depth):
             self.add_module(f"linear{i}", nn.Linear(narrow, wide))
-            self._nonlinear(i, activation, dropout)
+            self._append(_nonlinear(i, activations[i], dropout))
         self.head = nn.Linear(widths[-1], outputs)
 
-    def _nonlinear(self, i: int, activation: str, dropout: float) -> None:
-        self.add_module(f"activation{i}", make_activation(activation))
-        self.add_module(f"dropout{i}", nn.Dropout(dropout))
+    def _append(self, layers: dict[str, nn.Module]) -> None:
+        for name, layer in layers.items():
+            self.add_module(name, layer)
 
     @staticmethod
     def example_input(batch: int, input_shape: Sequence[int] = (1, 8, 8), **_: Any) -> tuple[Tensor, ...]:
         return normal_input(batch, input_shape)
 
 
-def _per_layer(name: str, value: Any, depth: int) -> list[int]:
+def _nonlinear(i: int, activation: str, dropout: float) -> dict[str, nn.Module]:
+    return {f"activation{i}": make_activation(activation), f"dropout{i}": nn.Dropout(dropout)}
+
+
+def _per_layer(name: str, value: Any, depth: int, layers: str = "convolutions") -> list[Any]:
     """One value a layer."""
-    values = [value] * depth if isinstance(value, int) else list(value)
+    values = [value] * depth if isinstance(value, (int, str)) else list(value)
     if len(values) != depth:
-        raise ValueError(f"{name} has {len(values)} values for {depth} convolutions; give one number or {depth}")
+        raise ValueError(f"{name} has {len(values)} values for {depth} {layers}; give one for all, or {depth}")
     return values
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from graphs.families.activations import ACTIVATIONS, Sine, activation
 from graphs.families.gpt import GPT
+from graphs.families.residual import Residual
 from graphs.families.siren import Siren
 from graphs.recipe import FAMILIES, Recipe
 
@@ -103,11 +104,50 @@ def test_gpt_is_causal_and_ties_its_head():
         gpt(torch.zeros(1, 17, dtype=torch.long))
 
 
+RESIDUAL_CNN = {
+    "input_shape": [4, 8, 8],
+    "channels": [4, 4, 6, 6, 6],
+    "stride": [1, 1, 1, 2, 1],
+    "pool": [1, 2, 1, 1, 1],
+}
+
+
+def test_blocks_that_keep_their_shape_are_added_to_their_input():
+    torch.manual_seed(0)
+    net = Recipe("cnn", {**RESIDUAL_CNN, "residual": True}).build()
+    assert [name for name, _ in net.named_children() if name.startswith("residual")] == ["residual0", "residual4"]
+    assert "residual4.conv4.weight" in net.state_dict()
+    x = torch.randn(2, 4, 8, 8)
+    assert torch.equal(net.residual0(x), x + net.residual0.conv0(x).relu())
+
+
+def test_a_network_without_residuals_is_as_it_was():
+    """Layers, names and, for equal seeds, weights."""
+    torch.manual_seed(0)
+    plain = Recipe("cnn", RESIDUAL_CNN).build()
+    torch.manual_seed(0)
+    skipping = Recipe("cnn", {**RESIDUAL_CNN, "residual": True}).build()
+    assert [n for n, _ in plain.named_children()][:5] == ["conv0", "activation0", "dropout0", "conv1", "pool1"]
+    both = zip(plain.state_dict().values(), skipping.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in both)
+
+
+def test_what_a_residual_adds_keeps_its_shape():
+    with pytest.raises(ValueError, match=r"keep the shape \[2, 3\].*got \[2, 1\]"):
+        Residual(nn.Linear(3, 1))(torch.zeros(2, 3))
+
+
+def test_an_activation_a_layer():
+    net = Recipe("cnn", {"activation": ["tanh", "identity", "gelu"], "hidden": [4]}).build()
+    assert [type(getattr(net, f"activation{i}")) for i in range(3)] == [nn.Tanh, nn.Identity, nn.GELU]
+
+
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
         (Recipe("cnn", {"input_shape": [1, 4, 4], "pool": 4}), "shrinks to nothing"),
         (Recipe("cnn", {"kernel": [3]}), "kernel has 1 values for 2 convolutions"),
+        (Recipe("cnn", {"activation": ["relu"], "hidden": [4]}), "1 values for 3 convolutions and hidden layers"),
         (Recipe("cnn", {"readout": "max"}), "unknown readout 'max'; choose one of mean, flatten"),
         (Recipe("cnn", {"pool": 2, "pool_kind": "min"}), "unknown pool_kind 'min'; choose one of max, mean"),
         (Recipe("vgg", {"input_shape": [3, 6, 6]}), "divisible by 4, got 6x6"),

@@ -26,12 +26,23 @@ FAMILIES = {
         },
     ),
     "siren": ("siren", {"hidden": [8, 8]}),
+    "cnn residual": (
+        "cnn",
+        {"channels": [3, 3, 4, 4], "kernel": [3, 5, 3, 3], "stride": [2, 1, 1, 1], "residual": True},
+    ),
+    "cnn residual, an activation a layer": (
+        "cnn",
+        {"channels": [3, 3], "residual": True, "activation": ["tanh", "identity"], "readout": "flatten"},
+    ),
+    "residual rows": ("residual_nets:rows", {}),
+    "residual maps": ("residual_nets:maps", {}),
 }
 
 
 def settings(name: str) -> list[dict]:
     """A member for each activation and optimiser, different in all that may differ within a stack."""
-    activations = ["sine"] if name == "siren" else ACTIVATIONS
+    own = {"siren": ["sine"], "cnn residual, an activation a layer": [None]}
+    activations = own.get(name, ["relu", "gelu"] if "residual" in name else ACTIVATIONS)
     rows = []
     for i, (activation, optimiser) in enumerate(product(activations, OPTIMISERS)):
         row = {"seed": i, "activation": activation, "optimiser": optimiser, "weight_decay": [0, 1e-2][i % 2]}
@@ -86,7 +97,7 @@ def test_two_hundred_steps_in_float32(trainer, name):
         assert abs(values - other.metrics[metric]).max() <= (0.05 if metric == "psnr" else 1e-3), metric
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn flatten"])
+@pytest.mark.parametrize("name", ["mlp", "cnn flatten", "cnn residual"])
 def test_members_that_see_different_numbers_of_samples(trainer, name):
     rows = [row | {"train_fraction": [1, 0.5, 0.35, 0.02][i % 4]} for i, row in enumerate(settings(name))]
     reference, other = both(trainer, name, rows, load("digits", limit=103), 3, torch.float64)

@@ -12,13 +12,15 @@ from torch import nn
 
 from graphs.families.activations import Sine
 from graphs.families.siren import Shift
-from zoo.population.stacked_network import leaves, why_not_sequential
+from zoo.population.leaves import ResidualEnd, ResidualStart, leaves
+from zoo.population.stacked_network import why_not_sequential
 
 # The numbers of network.cpp's layers, in its order.
 LINEAR, CONVOLUTION, MAXIMUM, MEAN, FLATTEN, DROPOUT, SHIFT = range(7)
 ACTIVATIONS: dict[type[nn.Module], int] = {
     kind: 7 + i for i, kind in enumerate((nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.SiLU, nn.GELU, Sine))
 }
+RESIDUAL_START, RESIDUAL_END = 14, 15
 FIELDS = 6
 
 
@@ -135,4 +137,6 @@ WRITERS: dict[type[nn.Module], Callable[[Any], tuple[int, ...]]] = {
     nn.Flatten: lambda m: (FLATTEN,),
     nn.Dropout: lambda m: (DROPOUT,),
     Shift: lambda m: (SHIFT,),
+    ResidualStart: lambda m: (RESIDUAL_START,),
+    ResidualEnd: lambda m: (RESIDUAL_END,),
 }

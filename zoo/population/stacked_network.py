@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphs.families.siren import Shift
+from zoo.population.leaves import ResidualEnd, ResidualStart, is_sequential, leaves
 from zoo.population.stacked_activations import FUNCTIONS, StackedActivation
 from zoo.population.stacked_layers import (
     StackedConv2d,
@@ -19,6 +20,8 @@ from zoo.population.stacked_layers import (
     StackedLinear,
     StackedMean,
     StackedPool2d,
+    StackedResidualEnd,
+    StackedResidualStart,
     StackedShift,
 )
 
@@ -52,6 +55,7 @@ class StackedNetwork:
             weights, gradients = (self._views(members[0], flat, offset) for flat in (self.weights, self.gradients))
             self.layers.append(_stack(list(members), generators, weights, gradients, first))
             offset, first = offset + count, first and not count
+        _join_residuals(self.layers)
         for linear, activation in pairwise(self.layers):
             if isinstance(linear, StackedLinear) and isinstance(activation, StackedActivation):
                 linear.scale = activation.take_frequency()
@@ -78,6 +82,16 @@ class StackedNetwork:
         return views
 
 
+def _join_residuals(layers: Sequence[StackedLayer]) -> None:
+    """Tell the end of every residual block where it starts."""
+    started: list[StackedResidualStart] = []
+    for layer in layers:
+        if isinstance(layer, StackedResidualStart):
+            started.append(layer)
+        if isinstance(layer, StackedResidualEnd):
+            layer.start = started.pop()
+
+
 @torch.no_grad()
 def member_bytes(module: nn.Module, x: Tensor) -> int:
     """The largest tensor that one member's step on the batch ``x`` makes."""
@@ -87,17 +101,6 @@ def member_bytes(module: nn.Module, x: Tensor) -> int:
         unfold = math.prod(layer.kernel_size) * x.shape[1] / y.shape[1] if isinstance(layer, nn.Conv2d) else 1
         largest, x = max(largest, int(4 * y.numel() * unfold)), y
     return largest
-
-
-def leaves(module: nn.Module) -> list[nn.Module]:
-    """The layers of nested nn.Sequential in order."""
-    if not is_sequential(module):
-        return [module]
-    return [leaf for child in module.children() for leaf in leaves(child)]
-
-
-def is_sequential(module: nn.Module) -> bool:
-    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
 
 
 def why_not_sequential(module: nn.Module) -> str | None:
@@ -162,6 +165,8 @@ STACKERS: dict[type[nn.Module], Callable[..., StackedLayer]] = {
     nn.Flatten: lambda ms, *_: StackedFlatten(),
     nn.Dropout: lambda ms, generators, *_: StackedDropout([m.p for m in ms], generators),
     Shift: lambda ms, *_: StackedShift(ms[0].amount),
+    ResidualStart: lambda ms, *_: StackedResidualStart(),
+    ResidualEnd: lambda ms, *_: StackedResidualEnd(),
 }
 
 

@@ -1,11 +1,13 @@
 // Training of one small network in the cache, on one thread; see zoo/population/native.py for the program of layers.
 #include "layers.h"
 #include "peak.h"
+#include "residuals.h"
 #include "updates.h"
 
 enum Kind : long {
   LINEAR, CONVOLUTION, MAXIMUM, MEAN, FLATTEN, DROPOUT, SHIFT,
-  RELU, LEAKY_RELU, TANH, SIGMOID, SILU, GELU, SINE
+  RELU, LEAKY_RELU, TANH, SIGMOID, SILU, GELU, SINE,
+  RESIDUAL_START, RESIDUAL_END
 };
 enum Loss : long { CROSS_ENTROPY, SQUARES };
 
@@ -105,7 +107,17 @@ class Network {
       case SIGMOID: return std::make_unique<Activation<T, Sigmoid>>(in, p, n);
       case SILU: return std::make_unique<Activation<T, Silu>>(in, p, n);
       case GELU: return std::make_unique<Activation<T, Gelu>>(in, p, n);
-      default: return std::make_unique<Activation<T, Sine>>(in, p, n);
+      case SINE: return std::make_unique<Activation<T, Sine>>(in, p, n);
+      case RESIDUAL_START: {
+        auto start = std::make_unique<ResidualStart<T>>(in);
+        open_.push_back(start.get());
+        return start;
+      }
+      default: {
+        auto end = std::make_unique<ResidualEnd<T>>(in, open_.back());
+        open_.pop_back();
+        return end;
+      }
     }
   }
 
@@ -193,6 +205,7 @@ class Network {
   long loss_, samples_;
   Shape<T> input_, output_;
   std::vector<std::unique_ptr<Layer<T>>> layers_;
+  std::vector<ResidualStart<T>*> open_;  // those whose end is still to come
   std::vector<Buffer<T>> values_;
   Buffer<T> weights_, gradients_, mask_;
   std::unique_ptr<Optimiser<T>> optimiser_;
