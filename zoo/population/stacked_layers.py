@@ -224,41 +224,6 @@ class StackedShift:
         return dy
 
 
-class StackedResidualStart:
-    """Keeps the input of a block for its end, which hands back the gradient that goes around the block."""
-
-    around: Tensor
-
-    def __init__(self) -> None:
-        self.buffers = Buffers()
-
-    def forward(self, x: Tensor, training: bool) -> Tensor:
-        self.x = x
-        return x
-
-    def backward(self, dy: Tensor) -> Tensor:
-        return torch.add(dy, self.around, out=self.buffers("dx", dy.shape, dy))
-
-
-class StackedResidualEnd:
-    """Adds the input of a block, which its ``start`` has kept, to its output.
-
-    Shapes: rows or images, unchanged.
-    """
-
-    start: StackedResidualStart
-
-    def __init__(self) -> None:
-        self.buffers = Buffers()
-
-    def forward(self, x: Tensor, training: bool) -> Tensor:
-        return torch.add(x, self.start.x, out=self.buffers("y", x.shape, x))
-
-    def backward(self, dy: Tensor) -> Tensor:
-        self.start.around = dy
-        return dy
-
-
 class StackedDropout:
     """Member e's own dropout mask, drawn from its own generator as torch's dropout draws it.
 

@@ -20,10 +20,9 @@ from zoo.population.stacked_layers import (
     StackedLinear,
     StackedMean,
     StackedPool2d,
-    StackedResidualEnd,
-    StackedResidualStart,
     StackedShift,
 )
+from zoo.population.stacked_residuals import StackedResidualEnd, StackedResidualStart, join_residuals
 
 WEIGHTED = (nn.Linear, nn.Conv2d)
 
@@ -55,7 +54,7 @@ class StackedNetwork:
             weights, gradients = (self._views(members[0], flat, offset) for flat in (self.weights, self.gradients))
             self.layers.append(_stack(list(members), generators, weights, gradients, first))
             offset, first = offset + count, first and not count
-        _join_residuals(self.layers)
+        join_residuals(self.layers)
         for linear, activation in pairwise(self.layers):
             if isinstance(linear, StackedLinear) and isinstance(activation, StackedActivation):
                 linear.scale = activation.take_frequency()
@@ -80,16 +79,6 @@ class StackedNetwork:
             views.append(matrix[:, offset : offset + parameter.numel()].view(-1, *parameter.shape))
             offset += parameter.numel()
         return views
-
-
-def _join_residuals(layers: Sequence[StackedLayer]) -> None:
-    """Tell the end of every residual block where it starts."""
-    started: list[StackedResidualStart] = []
-    for layer in layers:
-        if isinstance(layer, StackedResidualStart):
-            started.append(layer)
-        if isinstance(layer, StackedResidualEnd):
-            layer.start = started.pop()
 
 
 @torch.no_grad()
