@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphs.durable import temporaries, write_durably
 from zoo.manifest import NAME, Manifest
-from zoo.planning import Facts, PlannedMember, plan
+from zoo.planning import Facts, PlannedMember, plan, planned_recipes
 from zoo.spec import ZooSpec
 from zoo.users import blamed_on
 
@@ -93,7 +93,9 @@ def make_header(spec: ZooSpec) -> dict[str, Any]:
     from zoo.sources import load
 
     data = load(**spec.data)
-    facts = Facts(data_facts(data), {r.factory: _parameters(r.factory) for r in spec.recipes})
+    known = data_facts(data)
+    recipes = [recipe for entry in planned_recipes(spec, known) for recipe in entry]
+    facts = Facts(known, {recipe.factory: _parameters(recipe.factory) for recipe in recipes})
     architectures = plan(spec, facts).architectures
     for member in architectures.values():
         with blamed_on(member.recipe["factory"]):

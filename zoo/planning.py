@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from zoo.architectures import expand, share
 from zoo.digests import digest
 from zoo.distributions import draw
 from zoo.hyperparameters import ARGUMENT, HYPERPARAMETERS, of_identity
@@ -95,7 +96,8 @@ def architecture_digest(recipe: Mapping[str, Any], loss: str | None) -> str:
 def plan(spec: ZooSpec, facts: Facts) -> Plan:
     """The networks and shards of a spec. Raises ValueError for a hyper-parameter that a recipe does not take."""
     members = tuple(
-        _member(spec, facts, recipe, index, place, values) for index, (recipe, place, values) in enumerate(_cells(spec))
+        _member(spec, facts, recipe, index, place, values)
+        for index, (recipe, place, values) in enumerate(_cells(spec, facts))
     )
     ((most, count),) = Counter(member.id for member in members).most_common(1)
     if count > 1:
@@ -115,18 +117,23 @@ def _shards(members: tuple[PlannedMember, ...], size: int) -> tuple[PlannedShard
     return tuple(PlannedShard(i, name, tuple(part)) for i, (name, part) in enumerate(parts))
 
 
-def _cells(spec: ZooSpec) -> Iterator[tuple[RecipeSpec, int, dict[str, Any]]]:
-    """(recipe, place within the recipe, the values its grid cell fixes) of every network in order."""
-    for number, recipe in enumerate(spec.recipes):
-        grid = {k: v for k, (section, v) in spec.hyperparameters(recipe).items() if section == "grid"}
+def planned_recipes(spec: ZooSpec, data: Mapping[str, Any]) -> list[tuple[RecipeSpec, ...]]:
+    """The recipes that each entry of a spec stands for, given the facts of the data."""
+    return [expand(entry, spec.seed, number, data) for number, entry in enumerate(spec.recipes)]
+
+
+def _cells(spec: ZooSpec, facts: Facts) -> Iterator[tuple[RecipeSpec, int, dict[str, Any]]]:
+    """(recipe, place within its entry, the values its grid cell fixes) of every network in order."""
+    entries = planned_recipes(spec, facts.data)
+    for number, recipes in enumerate(entries):
+        grid = {k: v for k, (section, v) in spec.hyperparameters(recipes[0]).items() if section == "grid"}
         cells = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-        if spec.members is None:
-            cells = [cell for cell in cells for _ in range(spec.repeats)]
-        else:
-            # The first recipes take one more where the count does not divide.
-            share, rest = divmod(spec.members, len(spec.recipes))
-            cells = cells * (share + (number < rest))
-        yield from ((recipe, place, cell) for place, cell in enumerate(cells))
+        repeats = [spec.repeats] * len(recipes)
+        if spec.members is not None:
+            count = share(spec.members, len(entries), number)
+            repeats = [share(count, len(recipes), i) for i in range(len(recipes))]
+        pairs = [(r, cell) for r, times in zip(recipes, repeats, strict=True) for cell in cells for _ in range(times)]
+        yield from ((recipe, place, cell) for place, (recipe, cell) in enumerate(pairs))
 
 
 def _member(

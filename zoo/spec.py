@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from graphs.recipe import FAMILIES
+from zoo.architectures import check_drawn, check_space, share
 from zoo.digests import digest
 from zoo.distributions import check_bounds, check_distribution
 from zoo.hyperparameters import check_value
@@ -19,31 +20,37 @@ LATER = ("steps",)
 
 @dataclass(frozen=True)
 class RecipeSpec:
-    """One recipe of a zoo.
+    """One recipe of a zoo, or many: random architectures of a space.
 
     Args:
         factory: a built-in family (``mlp``, ``cnn``, ``siren``, ...) or one's own ``module:factory``.
         arguments: its keyword arguments; sizes that the data decide may be left out.
+        space: in place of a factory, one of ``graphs.sampler.SPACES``; ``architectures`` different ones of it are
+            drawn by the seed of the spec and share the networks of this recipe evenly.
+        architectures: how many.
         loss: one's own ``module:function`` called as ``loss(outputs, targets)``; None takes the family's.
         fixed, grid, random: hyper-parameters of this recipe alone; they replace those of the spec.
     """
 
-    factory: str
+    factory: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
     loss: str | None = None
     fixed: dict[str, Any] = field(default_factory=dict)
     grid: dict[str, list[Any]] = field(default_factory=dict)
     random: dict[str, Any] = field(default_factory=dict)
+    space: str = ""
+    architectures: int = 0
 
     def __post_init__(self) -> None:
-        if self.factory not in FAMILIES and ":" not in str(self.factory):
+        check_space(self)
+        if not self.space and self.factory not in FAMILIES and ":" not in str(self.factory):
             raise ValueError(
                 f"recipe: expected one of {', '.join(FAMILIES)} or one's own module:factory, got {self.factory!r}"
             )
         if self.loss is not None and (not isinstance(self.loss, str) or ":" not in self.loss):
             raise ValueError(f"recipe loss: expected 'module:function' such as my_code:loss, got {self.loss!r}")
         _check_mapping("recipe arguments", self.arguments)
-        _freeze_sections(self, f"recipe {self.factory}")
+        _freeze_sections(self, f"recipe {self.factory or self.space}")
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,16 @@ class ZooSpec:
             raise ValueError(f"repeats: {self.repeats} is for a grid, and there is none; give members instead")
         if self.members is not None:
             _check_int("members", self.members, len(self.recipes))
+            self._check_shares(self.members)
+
+    def _check_shares(self, members: int) -> None:
+        for number, recipe in enumerate(self.recipes):
+            count = share(members, len(self.recipes), number)
+            if count < recipe.architectures:
+                raise ValueError(
+                    f"members: expected a network for each of the {recipe.architectures} architectures of recipe "
+                    f"{number + 1}, whose share of {members} is {count}; raise members, or lower architectures"
+                )
 
     def hyperparameters(self, recipe: RecipeSpec) -> dict[str, tuple[str, Any]]:
         """Each hyper-parameter of a recipe as (section, value): its own where it has one, else the spec's."""
@@ -151,7 +168,7 @@ class ZooSpec:
             cells = 1
             for section, value in self.hyperparameters(recipe).values():
                 cells *= len(value) if section == "grid" else 1
-            total += cells * self.repeats
+            total += cells * self.repeats * max(1, recipe.architectures)
         return total
 
     @property
@@ -161,7 +178,9 @@ class ZooSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, every field written out."""
-        return _plain(asdict(self))
+        content = _plain(asdict(self))
+        content["recipes"] = [_filled(recipe) for recipe in content["recipes"]]
+        return content
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "ZooSpec":
@@ -197,6 +216,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _filled(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe without the fields of the way, factory or space, that it does not go."""
+    return {name: value for name, value in recipe.items() if value or name not in ("factory", "space", "architectures")}
 
 
 def _check_mapping(where: str, value: Any) -> None:
@@ -238,7 +262,8 @@ def _recipe(recipe: Any) -> RecipeSpec:
     if isinstance(recipe, RecipeSpec):
         return recipe
     content = {"factory": recipe} if isinstance(recipe, str) else recipe
-    return RecipeSpec(**_check_fields("recipe", RecipeSpec, content, required=("factory",)))
+    required = ("space", "architectures") if isinstance(content, Mapping) and "space" in content else ("factory",)
+    return RecipeSpec(**_check_fields("recipe", RecipeSpec, content, required=required))
 
 
 def _freeze_sections(target: ZooSpec | RecipeSpec, where: str) -> None:
@@ -310,7 +335,8 @@ def _options(entry: tuple[str, Any]) -> list[Any]:
 
 
 def _check_together(recipe: RecipeSpec, merged: dict[str, tuple[str, Any]]) -> None:
-    """Refuse hyper-parameters of one recipe that contradict each other or its arguments."""
+    """Refuse hyper-parameters of one recipe that contradict each other, its arguments or its space."""
+    check_drawn(recipe, merged)
     for name in merged:
         argument = name.removeprefix("arguments.")
         if argument in recipe.arguments:
