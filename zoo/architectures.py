@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ def check_space(recipe: RecipeSpec) -> None:
                 f"{', '.join(SPACES)}; a factory is one architecture"
             )
         return
-    if recipe.space not in SPACES:
+    if str(recipe.space) not in SPACES:
         raise ValueError(f"recipe space: expected one of {', '.join(SPACES)}, got {recipe.space!r}")
     if type(recipe.architectures) is not int or recipe.architectures < 1:
         raise ValueError(
@@ -52,6 +52,17 @@ def check_drawn(recipe: RecipeSpec, names: Iterable[str]) -> None:
             raise ValueError(
                 f"recipe space {recipe.space}: the space draws the architecture, but the spec sets {name}; set it "
                 "under the recipes that are to have it"
+            )
+
+
+def check_shares(recipes: Sequence[RecipeSpec], members: int) -> None:
+    """Raise ValueError where the networks are too few for one of each architecture."""
+    for number, recipe in enumerate(recipes):
+        count = share(members, len(recipes), number)
+        if count < recipe.architectures:
+            raise ValueError(
+                f"members: expected a network for each of the {recipe.architectures} architectures of recipe "
+                f"{number + 1}, whose share of {members} is {count}; raise members, or lower architectures"
             )
 
 

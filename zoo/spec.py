@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from graphs.recipe import FAMILIES
-from zoo.architectures import check_drawn, check_space, share
+from zoo.architectures import check_drawn, check_shares, check_space
 from zoo.digests import digest
-from zoo.distributions import check_bounds, check_distribution
-from zoo.hyperparameters import check_value
+from zoo.sections import SECTIONS, check_mapping, freeze_sections
 
 TRAINERS = ("auto", "reference", "stacked", "native")
-SECTIONS = ("fixed", "grid", "random")
 EPOCHS = 10
 # Fields that came after the first version: left out at their default, they leave the digest as it was.
 LATER = ("steps",)
@@ -49,8 +47,8 @@ class RecipeSpec:
             )
         if self.loss is not None and (not isinstance(self.loss, str) or ":" not in self.loss):
             raise ValueError(f"recipe loss: expected 'module:function' such as my_code:loss, got {self.loss!r}")
-        _check_mapping("recipe arguments", self.arguments)
-        _freeze_sections(self, f"recipe {self.factory or self.space}")
+        check_mapping("recipe arguments", self.arguments)
+        freeze_sections(self, f"recipe {self.factory or self.space}")
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class ZooSpec:
     def __post_init__(self) -> None:
         _set(self, "data", _source(self.data))
         _set(self, "recipes", _recipes(self.recipes))
-        _freeze_sections(self, "spec")
+        freeze_sections(self, "spec")
         self._check_length()
         for name, low in (("batch_size", 1), ("seed", 0), ("shard_size", 1), ("repeats", 1)):
             _check_int(name, getattr(self, name), low)
@@ -136,16 +134,7 @@ class ZooSpec:
             raise ValueError(f"repeats: {self.repeats} is for a grid, and there is none; give members instead")
         if self.members is not None:
             _check_int("members", self.members, len(self.recipes))
-            self._check_shares(self.members)
-
-    def _check_shares(self, members: int) -> None:
-        for number, recipe in enumerate(self.recipes):
-            count = share(members, len(self.recipes), number)
-            if count < recipe.architectures:
-                raise ValueError(
-                    f"members: expected a network for each of the {recipe.architectures} architectures of recipe "
-                    f"{number + 1}, whose share of {members} is {count}; raise members, or lower architectures"
-                )
+            check_shares(self.recipes, self.members)
 
     def hyperparameters(self, recipe: RecipeSpec) -> dict[str, tuple[str, Any]]:
         """Each hyper-parameter of a recipe as (section, value): its own where it has one, else the spec's."""
@@ -223,13 +212,8 @@ def _filled(recipe: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in recipe.items() if value or name not in ("factory", "space", "architectures")}
 
 
-def _check_mapping(where: str, value: Any) -> None:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ValueError(f"{where}: expected name: value pairs, got {value!r}")
-
-
 def _check_fields(where: str, cls: type, content: Any, required: tuple[str, ...]) -> dict[str, Any]:
-    _check_mapping(where, content)
+    check_mapping(where, content)
     names = [f.name for f in fields(cls)]
     for name in content:
         if name not in names:
@@ -264,43 +248,6 @@ def _recipe(recipe: Any) -> RecipeSpec:
     content = {"factory": recipe} if isinstance(recipe, str) else recipe
     required = ("space", "architectures") if isinstance(content, Mapping) and "space" in content else ("factory",)
     return RecipeSpec(**_check_fields("recipe", RecipeSpec, content, required=required))
-
-
-def _freeze_sections(target: ZooSpec | RecipeSpec, where: str) -> None:
-    """Check fixed, grid and random, convert their values, and refuse a name that stands in two of them."""
-    for section in SECTIONS:
-        _check_mapping(f"{where}, {section}", getattr(target, section))
-        _set(target, section, {k: _SECTION[section](k, v) for k, v in getattr(target, section).items()})
-    for first, second in (("fixed", "grid"), ("fixed", "random"), ("grid", "random")):
-        for name in getattr(target, first).keys() & getattr(target, second).keys():
-            raise ValueError(f"{where}: {name} stands in both {first} and {second}; keep one of the two")
-
-
-def _grid_values(name: str, values: Any) -> list[Any]:
-    if not isinstance(values, (list, tuple)) or not values:
-        hint = "move it to random" if isinstance(values, Mapping) else "move it to fixed, or write [value]"
-        raise ValueError(f"grid {name}: expected a list of values, got {values!r}; {hint}")
-    checked = [check_value(name, value) for value in values]
-    if any(value in checked[:i] for i, value in enumerate(checked)):
-        raise ValueError(f"grid {name}: expected different values, got {values!r}; use repeats for more seeds")
-    return checked
-
-
-def _random_values(name: str, value: Any) -> dict[str, list[Any]]:
-    distribution = check_distribution(name, value)
-    ((kind, values),) = distribution.items()
-    checked = [check_value(name, v) for v in values]
-    if kind != "choice" and any(isinstance(v, str) for v in checked):
-        raise ValueError(f"random {name}: {kind} is for numbers, got {values!r}; use choice")
-    if kind == "int" and any(not isinstance(v, int) and v != int(v) for v in checked):
-        raise ValueError(f"random {name}: int expects whole numbers, got {values!r}; use uniform")
-    if kind in ("uniform", "loguniform") and all(type(v) is int for v in checked):
-        raise ValueError(f"random {name}: {kind} draws fractions, and {name} is a whole number; use int")
-    check_bounds(name, kind, checked)
-    return {kind: checked}
-
-
-_SECTION = {"fixed": check_value, "grid": _grid_values, "random": _random_values}
 
 
 def _states_kept(keep: Any, length: tuple[str, int]) -> tuple[int, ...]:

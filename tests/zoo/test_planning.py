@@ -60,6 +60,38 @@ def test_shards_hold_one_architecture_and_every_member_once() -> None:
     assert len({shard.architecture for shard in made.shards}) == 2
 
 
+PARK = {"space": "cnn", "architectures": 3}
+PARK_FACTS = Facts(DATA, {**FACTS.parameters, "cnn": [*CNN, "residual", "dropout"]})
+
+
+def test_a_space_is_so_many_architectures_that_share_its_networks() -> None:
+    members = planned(PARK_FACTS, recipes=["mlp", PARK], members=14, random={"lr": [0.1, 0.2]}, seed=5).members
+    assert [m.recipe["factory"] for m in members] == ["mlp"] * 7 + ["cnn"] * 7
+    park = [m.architecture for m in members[7:]]
+    assert [park.count(name) for name in dict.fromkeys(park)] == [3, 2, 2]
+    assert {tuple(m.recipe["arguments"]["input_shape"]) for m in members[7:]} == {(1, 8, 8)}
+    assert {m.recipe["arguments"]["outputs"] for m in members[7:]} == {10}
+    other = planned(PARK_FACTS, recipes=["mlp", PARK], members=14, seed=6).members
+    assert not {m.architecture for m in other[7:]} & set(park)
+
+
+def test_more_architectures_leave_the_first_as_they_were() -> None:
+    few = planned(PARK_FACTS, recipes=[PARK], members=3).members
+    more = planned(PARK_FACTS, recipes=[PARK | {"architectures": 8}], members=8).members
+    assert [m.architecture for m in more[:3]] == [m.architecture for m in few]
+
+
+def test_two_entries_of_one_space_draw_different_architectures() -> None:
+    assert len(planned(PARK_FACTS, recipes=[PARK, PARK], members=6).architectures) == 6
+
+
+def test_a_grid_is_built_for_every_architecture() -> None:
+    spec = {"recipes": [PARK], "members": None, "grid": {"lr": [0.1, 0.2]}, "repeats": 2}
+    members = planned(PARK_FACTS, **spec).members
+    assert len(members) == 12 == ZooSpec.from_dict({"data": "digits", **spec}).count
+    assert [m.settings["lr"] for m in members] == [0.1, 0.1, 0.2, 0.2] * 3
+
+
 def test_a_plan_is_the_same_every_time_and_its_ids_do_not_depend_on_what_is_kept() -> None:
     one, two = planned(random={"lr": [0.1, 0.2]}), planned(random={"lr": [0.1, 0.2]}, keep=[0, 10])
     assert [m.id for m in one.members] == [m.id for m in two.members]
@@ -104,6 +136,7 @@ def test_no_dropout_suits_a_recipe_without_it() -> None:
             "contradicts its argument hidden",
         ),
         ({"fixed": {"seed": 3}}, "4 are the same, seed 3 included"),
+        ({"recipes": [{"space": "gpt", "architectures": 1}]}, r"space gpt: expected context, .* got \[1, 8, 8\]"),
         ({"recipes": ["siren"], "members": 1, "fixed": {"image": 5}}, "image: expected a number below 5.*got 5"),
     ],
 )

@@ -27,6 +27,14 @@ def test_yaml_round_trip_keeps_the_spec_and_its_digest(tmp_path: Path) -> None:
     assert spec.random["lr"] == {"loguniform": [1e-4, 1e-2]}
 
 
+def test_a_space_stands_where_a_factory_would_and_neither_writes_the_other_out() -> None:
+    spec = ZooSpec.from_dict(BASE | {"recipes": ["mlp", {"space": "cnn", "architectures": 2}]})
+    mlp, space = spec.to_dict()["recipes"]
+    assert list(mlp) == ["factory", "arguments", "loss", "fixed", "grid", "random"]  # as before there were spaces
+    assert (space["space"], space["architectures"], "factory" in space) == ("cnn", 2, False)
+    assert ZooSpec.from_dict(spec.to_dict()) == spec
+
+
 def test_digest_tells_content_not_spelling() -> None:
     spelled = BASE | {"data": {"source": "digits"}, "epochs": 10, "keep": [10], "fixed": {"lr": 1e-2}}
     assert ZooSpec.from_dict(BASE | {"fixed": {"lr": "0.01"}}).digest == ZooSpec.from_dict(spelled).digest
@@ -89,6 +97,23 @@ def test_grid_counts_cells_times_repeats_of_each_recipe() -> None:
         ({"trainer": "fast"}, "auto, reference, stacked, native, got 'fast'"),
         ({"recipes": []}, "at least one recipe"),
         ({"recipes": ["transformer"]}, "expected one of mlp, siren.*module:factory, got 'transformer'"),
+        ({"recipes": [{"space": "conv", "architectures": 2}]}, "space: expected one of mlp, cnn, .* got 'conv'"),
+        ({"recipes": [{"space": "cnn"}]}, "recipe: expected the field 'architectures', got space"),
+        ({"recipes": [{"space": "cnn", "architectures": 0}]}, "whole number >= 1, got 0"),
+        ({"recipes": [{"space": "cnn", "architectures": 9}]}, "each of the 9 architectures .* share of 4 is 4"),
+        (
+            {"recipes": [{"space": "cnn", "architectures": 2, "factory": "mlp"}]},
+            r"a factory or a space, got both \(mlp and cnn\)",
+        ),
+        ({"recipes": [{"factory": "mlp", "architectures": 2}]}, "architectures: 2 is for a space, one of mlp, cnn"),
+        (
+            {"recipes": [{"space": "cnn", "architectures": 2, "arguments": {"kernel": 3}}]},
+            "arguments are what a space draws, got {'kernel': 3}",
+        ),
+        (
+            {"recipes": ["mlp", {"space": "cnn", "architectures": 2}], "random": {"activation": ["relu"]}},
+            "the space draws the architecture, but the spec sets activation",
+        ),
         ({"recipes": [{"factory": "mlp", "loss": "mse"}]}, "expected 'module:function'.*got 'mse'"),
         ({"recipes": [{"factory": "mlp", "width": 3}]}, "recipe: unknown field 'width'; expected one of factory"),
         (
