@@ -46,7 +46,8 @@ BUILD_EXAMPLES = """examples:
   zoo build my.yaml s3://bucket/mine                in ~/.cache/metazoo, each finished shard copied there as it comes
 
 data:     digits | hf:ID | a folder of images or parquet files | {source: ..., resize: 16, limit: 1000}
-recipes:  mlp, cnn, siren, resnet, ... or your own my_module:make_net, with loss: my_module:my_loss
+recipes:  mlp, cnn, siren, resnet, ... or your own my_module:make_net, with loss: my_module:my_loss;
+          {space: cnn, architectures: 40} is 40 random architectures, of the space mlp, cnn, resnet, vit or gpt
 varied:   activation init init_scale optimiser lr weight_decay momentum dropout train_fraction width depth kernel seed
           (sgd has momentum 0.9 unless the spec sets it; 0 is plain gradient descent)
           fixed: {lr: 0.01}   grid: {lr: [0.01, 0.1]}   random: {lr: {loguniform: [1.0e-4, 0.1]}}"""

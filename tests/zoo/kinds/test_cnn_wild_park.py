@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from graphs.families.residual import Residual
-from zoo import Zoo, ZooSpec, build
+from zoo import Zoo, ZooSpec, build, recreate
 
 SPEC = Path(__file__).parents[3] / "scripts" / "specs" / "cnn_wild_park.yaml"
 MEMBERS = 8
@@ -61,10 +61,19 @@ def test_some_networks_have_skips(park: Zoo) -> None:
 
 
 def test_the_networks_learn(park: Zoo) -> None:
-    accuracy = np.array(park.arrow_column("test_accuracy").to_pylist())  # [E, T]
-    assert np.median(accuracy[:, -1]) > 0.3 > 0.1 + np.median(accuracy[:, 0])
-    assert (accuracy[:, -1] > 0.2).sum() >= MEMBERS * 3 / 4
+    """Better than one guess in ten, though some (sigmoids upon sigmoids) take longer than these ten epochs."""
+    accuracy, loss = (
+        np.array(park.arrow_column(name).to_pylist()) for name in ("test_accuracy", "train_loss")
+    )  # [E, T]
+    assert np.median(accuracy[:, 0]) < 0.2
+    assert np.median(accuracy[:, -1]) > 0.3
+    assert (loss[:, -1] < loss[:, 0]).all()
 
 
-def test_the_native_trainer_takes_them_all(park: Zoo) -> None:
+def test_no_network_is_left_to_the_reference_trainer(park: Zoo) -> None:
     assert set(park.arrow_column("trainer").to_pylist()) <= {"native", "stacked"}
+
+
+def test_a_network_can_be_made_again_from_its_row(park: Zoo) -> None:
+    (member,) = [m for m in park if m.recipe["arguments"]["residual"] and m.row["trainer"] == "native"][:1]
+    assert (recreate(member.row) == member.trajectory()).all()
