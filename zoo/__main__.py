@@ -49,8 +49,13 @@ data:     digits | hf:ID | a folder of images or parquet files | {source: ..., r
 recipes:  mlp, cnn, siren, resnet, ... or your own my_module:make_net, with loss: my_module:my_loss;
           {space: cnn, architectures: 40} is 40 random architectures, of the space mlp, cnn, resnet, vit or gpt
 varied:   activation init init_scale optimiser lr weight_decay momentum dropout train_fraction width depth kernel seed
+          schedule (constant step cosine one_cycle) step_size gamma label_noise sparsity target_psnr (image networks)
+          poison_fraction target_class (a backdoor: part of the images bear a trigger and the target's label)
           (sgd has momentum 0.9 unless the spec sets it; 0 is plain gradient descent)
-          fixed: {lr: 0.01}   grid: {lr: [0.01, 0.1]}   random: {lr: {loguniform: [1.0e-4, 0.1]}}"""
+          fixed: {lr: 0.01}   grid: {lr: [0.01, 0.1]}   random: {lr: {loguniform: [1.0e-4, 0.1]}}
+length:   epochs: 10  keep: [0, 5, 10]   or   steps: 1000  keep: {every: 100}, which count updates
+measured: loss and accuracy of train and test, test_ece, test_class_accuracy; of val too with data: {val_fraction: 0.1};
+          trigger_success with poison_fraction; loss and psnr of an image network"""
 
 
 def build(options: argparse.Namespace) -> int:

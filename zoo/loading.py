@@ -51,7 +51,8 @@ class WeightStates(Dataset[WeightBatch]):
     Args:
         zoo: the networks.
         states: ``all`` kept states, or the ``final`` one of each network.
-        target: metrics of the state, or numeric columns of the row, such as ``test_accuracy`` or ``lr``.
+        target: metrics of the state, or numeric columns of the row, such as ``test_accuracy``,
+            ``test_class_accuracy/3`` (that on class 3) or ``lr``.
     """
 
     def __init__(self, zoo: "Zoo", states: str, target: str | Sequence[str]):
@@ -90,7 +91,8 @@ def make_loader(
     Args:
         batch_size: states a batch; the last one of a topology may be smaller.
         states: ``all`` kept states, or the ``final`` one of each network.
-        target: metrics of the state, or numeric columns of the row; a list gives a column each.
+        target: metrics of the state, or numeric columns of the row; a list gives a column each;
+            ``test_class_accuracy/3`` is the accuracy on class 3.
         shuffle: another order every epoch, from ``(seed, epoch)`` alone; ``loader.sampler.epoch`` is the next epoch.
         drop_last: leave out the smaller last batches.
         workers: processes that read; 0 reads here, which is fastest unless the disk is slow.

@@ -56,12 +56,13 @@ class Member:
 
     @property
     def metrics(self) -> dict[str, "np.ndarray"]:
-        """``[T]`` by name: train_loss, train_accuracy, test_loss, test_accuracy, or loss and psnr."""
+        """By name ``[T]``, such as test_accuracy, or ``[T, classes]``: test_class_accuracy; see
+        ``zoo.population.metrics``."""
         return {name: values[:, self._place] for name, values in self._shard.metrics.items()}
 
     @property
     def epochs(self) -> list[int]:
-        """The epochs after which its T states were kept."""
+        """The epochs (or updates, where it was trained by steps) after which its T states were kept."""
         return self._value("epochs")
 
     def flat(self, step: int = -1) -> "Tensor":

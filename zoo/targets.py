@@ -1,5 +1,6 @@
 """Columns of a zoo's table as numbers, one for each state."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ def state_places(zoo: "Zoo", states: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def state_column(zoo: "Zoo", name: str, index: np.ndarray, state: np.ndarray) -> "pa.Array":
-    """One column at the given states ``[S]``: a metric has a value for each state, other columns one a network.
+    """One column at the given states ``[S]``: a metric has a value (or a list of them) a state, others one a network.
 
     Raises ValueError for an unknown column.
     """
@@ -45,18 +46,58 @@ def state_column(zoo: "Zoo", name: str, index: np.ndarray, state: np.ndarray) ->
     return column.flatten().take(pa.array(starts[index] + state, mask=missing))
 
 
+def value_name(name: str, columns: Sequence[str]) -> tuple[str, int | None]:
+    """The column that a target names, and the place in its values, such as a class; None for a value of its own.
+
+    >>> value_name("test_class_accuracy/3", ["test_class_accuracy", "lr"]), value_name("lr", ["lr"])
+    (('test_class_accuracy', 3), ('lr', None))
+    """
+    column, _, place = name.rpartition("/")
+    # An imported zoo may have columns such as test/3.
+    return (column, int(place)) if name not in columns and place.isdecimal() else (name, None)
+
+
+def value_at(column: "pa.Array", name: str, place: int) -> "pa.Array":
+    """One value of each list of a column; raises ValueError where it has no lists, or shorter ones."""
+    import pyarrow as pa
+    import pyarrow.compute as compute
+
+    if not pa.types.is_list(column.type):
+        raise ValueError(f"target: expected a column with several values a state, got {name!r}; leave out /{place}")
+    shortest = compute.min(column.value_lengths()).as_py() or 0
+    if place >= shortest:
+        raise ValueError(f"target: expected {name}/PLACE with a place below {shortest}, got {name}/{place}")
+    return compute.list_element(column, place)
+
+
+def list_rows(column: "pa.Array") -> np.ndarray:
+    """A column of lists of numbers as rows ``[S, N]``, NaN where a list is missing or shorter than the longest.
+
+    >>> import pyarrow
+    >>> list_rows(pyarrow.array([[1.0, 2.0], None])).tolist()
+    [[1.0, 2.0], [nan, nan]]
+    """
+    lengths = column.value_lengths().fill_null(0).to_numpy()
+    rows = np.full((len(column), lengths.max(initial=0)), np.nan)
+    rows[np.arange(rows.shape[1]) < lengths[:, None]] = column.flatten().to_numpy(zero_copy_only=False)
+    return rows
+
+
 def target_values(zoo: "Zoo", name: str, index: np.ndarray, state: np.ndarray) -> np.ndarray:
-    """One column at the given states ``[S]`` float32.
+    """One column at the given states ``[S]`` float32; ``NAME/3`` is value 3 of one with several, such as a class each.
 
     Raises ValueError for an unknown column, and for one that is not a number for every network.
     """
     import pyarrow as pa
 
-    column = state_column(zoo, name, index, state)
+    column_name, place = value_name(name, zoo.store.table.column_names)
+    column = state_column(zoo, column_name, index, state)
+    column = column if place is None else value_at(column, column_name, place)
     if column.null_count or not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         held = None if column.null_count else column[0].as_py()
         raise ValueError(
             f"target: expected a numeric column, got {name!r}, which holds {held!r}; "
-            "give a metric such as test_accuracy or a number such as lr, or filter out the networks without it"
+            "give a metric such as test_accuracy or test_class_accuracy/3, or a number such as lr, or filter out the "
+            "networks without it"
         )
     return column.to_numpy(zero_copy_only=False).astype(np.float32)

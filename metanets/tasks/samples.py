@@ -94,10 +94,21 @@ def _untraceable(member: Any) -> str:
     return ""
 
 
-def _states(member: Any, states: str, metric: str) -> tuple[list[Sample], int]:
-    if metric not in member.metrics:
+def _targets(member: Any, metric: str) -> numpy.ndarray:
+    """A metric at every state ``[T]``; ``test_class_accuracy/3`` is that of class 3."""
+    from zoo.targets import value_name
+
+    name, place = value_name(metric, list(member.metrics))
+    if name not in member.metrics:
         raise ValueError(f"the zoo keeps no {metric!r} of its networks; it keeps {sorted(member.metrics)}")
-    targets = numpy.asarray(member.metrics[metric], dtype=float)
+    values = numpy.asarray(member.metrics[name], dtype=float)
+    if (values.ndim > 1) != (place is not None) or (place is not None and place >= values.shape[1]):
+        raise ValueError(f"expected a metric of one value a state, got {metric!r} of shape {list(values.shape)}")
+    return values if place is None else values[:, place]
+
+
+def _states(member: Any, states: str, metric: str) -> tuple[list[Sample], int]:
+    targets = _targets(member, metric)
     finite = torch.isfinite(member.trajectory()).all(dim=1).numpy() & numpy.isfinite(targets)
     for loss in (values for figure, values in member.metrics.items() if figure.endswith("loss")):
         finite &= numpy.isfinite(numpy.asarray(loss, dtype=float))

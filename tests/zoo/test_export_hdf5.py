@@ -43,8 +43,8 @@ def test_its_layout(exported: Path, varied_zoo: Zoo) -> None:
             assert group["weights"].chunks == (1, 1, parameters)
             assert group["written"][()] == networks
             assert group["columns/lr"].shape == (networks,)
-            metrics = varied_zoo.find(group["columns/id"].asstr()[0]).metrics
-            assert all(group[f"columns/{name}"].shape == (networks, states) for name in metrics)
+            for name, values in varied_zoo.find(group["columns/id"].asstr()[0]).metrics.items():
+                assert group[f"columns/{name}"].shape == (networks, states, *values.shape[1:])
         about = yaml.safe_load(file.attrs["about"])
     assert about["networks"] == 15
 

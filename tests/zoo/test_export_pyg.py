@@ -38,7 +38,7 @@ def test_every_item_is_a_state_bit_for_bit(exported: Path, traced: Zoo, same_bit
 
 
 def test_the_loader_of_pyg_goes_over_it_once_an_epoch(exported: Path, traced: Zoo) -> None:
-    data = ZooDataset(exported, target=["test_accuracy", "lr"])
+    data = ZooDataset(exported, target=["test_class_accuracy/3", "lr"])
     batches = data.batches(batch_size=4, seed=1)
     orders = []
     for _ in range(2):

@@ -50,6 +50,20 @@ def test_one_target_is_a_vector_and_a_list_of_one_a_column(small_zoo: Zoo) -> No
     assert torch.equal(one.targets, many.targets[:, 0])
 
 
+def test_the_accuracy_on_one_class_is_a_target(small_zoo: Zoo) -> None:
+    for batch in loaded(small_zoo, batch_size=5, target="test_class_accuracy/3"):
+        members = [small_zoo[index] for index in batch.index.tolist()]
+        stored = [m.metrics["test_class_accuracy"][t, 3] for m, t in zip(members, batch.state.tolist(), strict=True)]
+        assert batch.targets.tolist() == pytest.approx(stored, nan_ok=True)
+    for target, told in (
+        ("test_class_accuracy", r"got 'test_class_accuracy', which holds \[.*give a metric such as"),
+        ("test_class_accuracy/10", "a place below 10, got test_class_accuracy/10"),
+        ("lr/3", "several values a state, got 'lr'; leave out /3"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            small_zoo.loader(5, target=target)
+
+
 def test_a_batch_is_of_one_topology(small_zoo: Zoo) -> None:
     for batch in loaded(small_zoo, batch_size=100, shuffle=True):
         topologies = {small_zoo[index].topology.digest for index in batch.index.tolist()}

@@ -221,9 +221,22 @@ def test_image_networks_are_told_by_their_psnr(small_spec: MakeSpec, tmp_path: P
 def test_one_network_of_one_state_is_enough(small_spec: MakeSpec, tmp_path: Path) -> None:
     z = zoo.build(small_spec(recipes=["mlp"], members=1, keep=None), tmp_path / "zoo", workers=0, progress=False)
     told, text = written(z, tmp_path)
-    assert told["plots"] == ["distribution-recipe", "distribution-split", "norms-plot"]
+    assert told["plots"] == ["distribution-recipe", "distribution-split", "distribution-class", "norms-plot"]
     assert "Only the state of epoch 2 was kept" in text
     assert "A projection needs 3 networks" in text
+
+
+def test_a_zoo_trained_by_steps_counts_steps_and_shows_its_classes(small_spec: MakeSpec, tmp_path: Path) -> None:
+    random = {"poison_fraction": [0.0, 0.2], "schedule": ["constant", "cosine"]}
+    spec = small_spec(recipes=["mlp"], random=random, epochs=None, steps=20, keep=[0, 20], members=6)
+    told, text = written(zoo.build(spec, tmp_path / "zoo", workers=0, progress=False), tmp_path)
+    assert "distribution-class" in told["plots"]
+    assert "Every metric over the steps whose states were kept" in text
+    page = (tmp_path / "report.html").read_text()
+    assert '"title":{"text":"step"' in page
+    assert '"text":"epoch"' not in page
+    # The hyper-parameters that vary are axes; the others of their kind are not.
+    assert ["poison fraction" in page, "schedule" in page, "step size" in page] == [True, True, False]
 
 
 def test_a_zoo_where_all_diverged_is_told(small_spec: MakeSpec, tmp_path: Path) -> None:
@@ -254,7 +267,7 @@ def test_a_zoo_that_was_not_built_from_a_spec_is_told(small_zoo: zoo.Zoo, tmp_pa
 
 def test_a_zoo_without_metrics_still_shows_its_weights(small_zoo: zoo.Zoo, tmp_path: Path) -> None:
     root = Path(shutil.copytree(small_zoo.root, tmp_path / "silent"))
-    table = small_zoo.table.drop_columns(["test_accuracy", "test_loss", "train_accuracy", "train_loss"])
+    table = small_zoo.table.drop_columns(list(small_zoo[0].metrics))
     (root / "table.arrow").write_bytes(table_bytes(table))
     Manifest.read(root).complete({"table.arrow": file_record(root / "table.arrow")})
     told, text = written(zoo.open(root), tmp_path)

@@ -7,7 +7,7 @@ from zoo.hyperparameters import ARGUMENT, HYPERPARAMETERS
 from zoo.store import Zoo
 
 LISTED = 12
-SETTINGS = (*HYPERPARAMETERS, "train_epochs", "batch_size")
+SETTINGS = (*HYPERPARAMETERS, "train_epochs", "train_steps", "batch_size")
 
 
 def about(zoo: Zoo, states: str, licence: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from zoo.exporting.about import about_text
 from zoo.exporting.rows import layout_json, parse_layout, state_table
 from zoo.member import Member
 from zoo.store import Zoo
+from zoo.targets import list_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,10 +28,10 @@ FLUSH = 16
 def write(job: "ExportJob") -> None:
     """Write ``zoo.h5``: a group for each architecture with E networks of T states.
 
-    ``weights [E, T, P]`` in chunks ``(1, 1, P)``, ``other/NAME [E, T, ...]``, ``columns/NAME``: ``[E, T]`` for metrics,
-    ``[E]`` for the rest, and ``written []``, the networks that are there so far; attribute ``layout``: see
-    ``state_dict_of``. Everything but the weights is there from the start, so ``h5py.File("DEST.partial/zoo.h5", "r",
-    swmr=True)`` reads them as they come: ``group["written"].refresh()``.
+    ``weights [E, T, P]`` in chunks ``(1, 1, P)``, ``other/NAME [E, T, ...]``, ``columns/NAME``: ``[E, T]`` for metrics
+    (``[E, T, classes]`` for one of each class), ``[E]`` for the rest, and ``written []``, the networks that are there
+    so far; attribute ``layout``: see ``state_dict_of``. Everything but the weights is there from the start, so
+    ``h5py.File("DEST.partial/zoo.h5", "r", swmr=True)`` reads them as they come: ``group["written"].refresh()``.
     """
     with _created(job.folder / FILE) as file:
         file.attrs["about"] = about_text(job.about)
@@ -112,7 +113,8 @@ def _begin(group: Any, zoo: Zoo, states: str) -> _Group:
     group.attrs["layout"] = layout_json(zoo[0])
     table, of_state = state_table(zoo, states), {"state", "epoch", *zoo[0].metrics}
     for name in table.column_names:
-        values = _column(table[name].combine_chunks()).reshape(networks, kept)
+        values = _column(table[name].combine_chunks())
+        values = values.reshape(networks, kept, *values.shape[1:])
         group.create_dataset(f"columns/{name}", data=values if name in of_state else values[:, 0]).flush()
 
     def empty(name: str, like: "Tensor", fill: float) -> Any:
@@ -134,13 +136,15 @@ def _check_dtype(member: Member) -> None:
 
 
 def _column(values: "pa.Array") -> Any:
-    """A column as an array; a missing number is NaN, a missing text is empty."""
+    """A column as an array ``[S]``, one of lists ``[S, N]``; a missing number is NaN, a missing text is empty."""
     import h5py
     import numpy as np
     import pyarrow as pa
 
     if pa.types.is_string(values.type):
         return np.array(values.fill_null("").to_pylist(), dtype=h5py.string_dtype())
+    if pa.types.is_list(values.type):
+        return list_rows(values)
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.int8())
     return values.to_numpy(zero_copy_only=False)

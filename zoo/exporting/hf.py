@@ -75,7 +75,14 @@ class _SplitFiles:
         path = self.folder / f"{self.split}-{self._number:05d}.parquet"
         self._number += 1
         # Trained weights are noise to a compressor; the columns beside them repeat from row to row.
-        plain = [name for name in self.schema.names if name != "weights"]
+        plain = [_leaf(field) for field in self.schema if field.name != "weights"]
         options: dict[str, Any] = {"compression": dict.fromkeys(plain, "zstd") | {"weights": "none"}}
         options |= {"use_dictionary": plain, "write_statistics": plain}
         return ParquetWriter(path, self.schema, **options)
+
+
+def _leaf(field: "pa.Field") -> str:
+    """How parquet calls the values of a column."""
+    import pyarrow as pa
+
+    return f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name

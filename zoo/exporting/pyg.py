@@ -17,6 +17,7 @@ from graphs.durable import write_durably
 from zoo.batches import BucketBatches
 from zoo.exporting.rows import other_bytes, state_table, weight_bytes
 from zoo.member import Member
+from zoo.targets import value_name
 
 if TYPE_CHECKING:
     from zoo.exporting.targets import ExportJob
@@ -39,7 +40,7 @@ class ZooDataset(OnDiskDataset):
 
     Args:
         root: the exported folder.
-        target: column of a row, or several, that ``y`` holds.
+        target: column of a row, or several, that ``y`` holds; ``test_class_accuracy/3`` is that on class 3.
         transform: of every item.
 
     Shapes: y ``[1]``, or ``[1, targets]`` for a list. Raises ValueError when the folder holds no such export.
@@ -109,11 +110,19 @@ class ZooDataset(OnDiskDataset):
 
     def _target(self, row: dict[str, Any]) -> torch.Tensor:
         names = [self.target] if isinstance(self.target, str) else self.target
-        for name in names:
-            if not isinstance(row.get(name), (int, float)):
-                raise ValueError(f"target: expected a number, but {name!r} of {row['id']} is {row.get(name)!r}")
-        values = torch.tensor([float(row[name]) for name in names])
+        values = torch.tensor([_number(row, name) for name in names])
         return values if isinstance(self.target, str) else values[None]
+
+
+def _number(row: dict[str, Any], name: str) -> float:
+    """The target of this name, such as lr or test_class_accuracy/3, of one item."""
+    column, place = value_name(name, list(row))
+    value = row.get(column)
+    if place is not None:
+        value = value[place] if isinstance(value, list) and place < len(value) else None
+    if not isinstance(value, (int, float)):
+        raise ValueError(f"target: expected a number, but {name!r} of {row['id']} is {value!r}")
+    return float(value)
 
 
 def topology_file(digest: str) -> str:

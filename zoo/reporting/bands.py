@@ -46,9 +46,9 @@ def _mean(values: "np.ndarray", logarithmic: bool) -> float:
     return float(np.exp(np.log(np.maximum(values, TINY)).mean()) if logarithmic else values.mean())
 
 
-def epoch_axis(epochs: "np.ndarray") -> dict[str, Any]:
-    """The axis of the epochs ``[T]``; few of them have no ticks between them."""
-    return {"title": {"text": "epoch"}} | ({"dtick": 1} if epochs[-1] - epochs[0] <= FEW_EPOCHS else {})
+def epoch_axis(epochs: "np.ndarray", unit: str) -> dict[str, Any]:
+    """The axis of the epochs (or steps) ``[T]``; few of them have no ticks between them."""
+    return {"title": {"text": unit}} | ({"dtick": 1} if epochs[-1] - epochs[0] <= FEW_EPOCHS else {})
 
 
 def band_traces(

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 # The first that a zoo has is its score: what was measured on unseen data goes before what was trained on.
 PREFERRED = ("test_accuracy", "val_accuracy", "psnr", "train_accuracy", "test_loss", "val_loss", "loss", "train_loss")
-UNITS = {"psnr": "PSNR, dB"}
+TITLES = {"psnr": "PSNR, dB", "test_ece": "test calibration error", "val_ece": "validation calibration error"}
+LOW_IS_GOOD = ("loss", "ece")
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,11 @@ class Score:
     @property
     def title(self) -> str:
         """As an axis shows it."""
-        return UNITS.get(self.name, self.name.replace("_", " "))
+        return TITLES.get(self.name, self.name.replace("_", " "))
 
     @property
     def higher_is_better(self) -> bool:
-        return not self.name.endswith("loss")
+        return not self.name.endswith(LOW_IS_GOOD)
 
 
 def choose_score(names: Sequence[str]) -> Score | None:

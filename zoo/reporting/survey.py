@@ -78,6 +78,12 @@ class Survey:
 
         return np.unique(self._lists("epochs")[0])
 
+    @property
+    def unit(self) -> str:
+        """What ``epochs`` counts: epochs, or the updates of a zoo that was trained by steps."""
+        by_steps = "train_steps" in self.table.column_names and self.table["train_steps"].null_count < len(self)
+        return "step" if by_steps else "epoch"
+
     def curves(self, name: str) -> "np.ndarray":
         """A metric as ``[M, T]`` over ``epochs``; NaN where a network has none."""
         import numpy as np

@@ -18,8 +18,8 @@ PANELS = 6
 def section(survey: "Survey") -> Section:
     """The section."""
     lead = (
-        "Every metric over the epochs whose states were kept: groups whose bands lie apart learn differently, and a "
-        "curve that still rises at its end has not finished learning."
+        f"Every metric over the {survey.unit}s whose states were kept: groups whose bands lie apart learn differently, "
+        "and a curve that still rises at its end has not finished learning."
     )
     return Section("curves", "Training curves", lead, tuple(_parts(survey)))
 
@@ -28,7 +28,7 @@ def _parts(survey: "Survey") -> list[Part]:
     if survey.score is None:
         return [Text("This zoo has no metrics.")]
     if len(survey.epochs) == 1:
-        return [Text(f"Only the state of epoch {survey.epochs[0]} was kept, so there are no curves.")]
+        return [Text(f"Only the state of {survey.unit} {survey.epochs[0]} was kept, so there are no curves.")]
     if not survey.ok.any():
         return [Text("All networks diverged.")]
     names, others = in_order(survey.metrics)[:PANELS], in_order(survey.metrics)[PANELS:]
@@ -49,7 +49,7 @@ def _figure(survey: "Survey", names: list[str]) -> "go.Figure":
     for panel, name in enumerate(names):
         row, column = panel // 2 + 1, panel % 2 + 1
         figure.add_traces(_traces(survey, name, legend=panel == 0), row, column)
-        figure.update_xaxes(epoch_axis(survey.epochs), row=row, col=column)
+        figure.update_xaxes(epoch_axis(survey.epochs, survey.unit), row=row, col=column)
         if name.endswith("loss"):
             figure.update_yaxes(LOG, row=row, col=column)
     return styled(figure, 130 + 270 * rows, legend={"y": 1.08}, margin={"t": 90})

@@ -1,8 +1,9 @@
-"""How the score is distributed, by split and by recipe."""
+"""How the score is distributed: by recipe, by split, by class of the data."""
 
 from typing import TYPE_CHECKING, Any
 
 from zoo.reporting.grouping import Grouping
+from zoo.reporting.plots.classes import class_plots
 from zoo.reporting.section import Part, Plot, Section, Text
 from zoo.reporting.theme import colour, new_figure
 from zoo.reporting.words import amount
@@ -44,7 +45,8 @@ def _parts(survey: "Survey") -> list[Part]:
     split = new_figure(outlines(survey.grouping("split"), survey.final, edges), 320)
     split.update_xaxes(title_text=title).update_yaxes(title_text="share of the split, %", rangemode="tozero")
     of_split = "By split, in percent of its size: the outlines should lie on each other"
-    return [*told, Plot("distribution-recipe", recipe, "By recipe"), Plot("distribution-split", split, of_split)]
+    plots = [Plot("distribution-recipe", recipe, "By recipe"), Plot("distribution-split", split, of_split)]
+    return [*told, *plots, *class_plots(survey)]
 
 
 def bin_edges(values: "np.ndarray") -> "np.ndarray":

@@ -31,7 +31,7 @@ def _parts(survey: "Survey") -> list[Part]:
         return [Text("None.")]
     told = f"{len(lost):,} of {amount(len(survey), 'network')} ({len(lost) / len(survey):.1%}) diverged."
     listed = f" The first {ROWS} are listed." if len(lost) > ROWS else ""
-    heads = ("network", "recipe", "lost at epoch", *(f.title for f in survey.features))
+    heads = ("network", "recipe", f"lost at {survey.unit}", *(f.title for f in survey.features))
     rows = [
         _row(survey, row, epoch)
         for row, epoch in zip(lost[:ROWS].tolist(), lost_epochs(survey, lost[:ROWS]), strict=True)

@@ -42,7 +42,9 @@ def _parts(survey: "Survey") -> list[Part]:
         return [Text(told), _histogram(survey, whole[:, 0])]
     views = [band_traces(g, survey.epochs, whole, n == 0, logarithmic=True) for n, g in enumerate(survey.groupings)]
     figure = new_figure([trace for traces in views for trace in traces], 400)
-    figure.update_xaxes(epoch_axis(survey.epochs)).update_yaxes(title_text="norm of the weights").update_yaxes(LOG)
+    figure.update_xaxes(epoch_axis(survey.epochs, survey.unit)).update_yaxes(
+        title_text="norm of the weights"
+    ).update_yaxes(LOG)
     choices = tuple((grouping.name, grouping.title) for grouping in survey.groupings)
     parts: list[Part] = [Text(f"{told} {BANDS}"), Plot("norms-plot", figure, choices=choices)]
     return parts + [_layers(survey, number, norms) for number, norms in enumerate(measured[:MOST])]
@@ -91,7 +93,7 @@ def _layers(survey: "Survey", number: int, measured: Norms) -> Plot:
     matrices = [n for n, entry in enumerate(architecture.entries) if len(entry.shape) > 1]
     shown = [matrices[i] for i in np.unique(np.linspace(0, len(matrices) - 1, LAYERS).round().astype(int)).tolist()]
     figure = new_figure([_line(survey, architecture, n, norms[:, :, n], i) for i, n in enumerate(shown)], 300)
-    figure.update_xaxes(epoch_axis(survey.epochs)).update_yaxes(
+    figure.update_xaxes(epoch_axis(survey.epochs, survey.unit)).update_yaxes(
         title_text="typical size of a weight", rangemode="tozero"
     )
     few = "" if len(shown) == len(matrices) else f", {len(shown)} of {len(matrices)} layers"
