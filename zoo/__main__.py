@@ -119,7 +119,7 @@ def recreate(options: argparse.Namespace) -> int:
     from zoo.store import open_zoo
 
     member = open_zoo(options.out).find(options.id)
-    same = torch.equal(train_again(member.row).view(torch.int32), member.trajectory().view(torch.int32))
+    same = torch.equal(train_again(member).view(torch.int32), member.trajectory().view(torch.int32))
     print(f"{member.id}: {len(member.epochs)} states {'agree bit for bit' if same else 'DIFFER'}")
     return 0 if same else 1
 

@@ -117,7 +117,11 @@ def _train(
                 errors.append(event.error)
             shown.tell(event)
 
-        engine(root, [s.index for s in missing], options, tell)
+        # Children start from what their parents became, so these are safe before any child begins.
+        for generation in sorted({shard.generation for shard in missing}):
+            engine(root, [s.index for s in missing if s.generation == generation], options, tell)
+            if errors:
+                break
     _sweep_temporaries(root)
     if errors:
         raise BuildError(

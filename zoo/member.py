@@ -42,6 +42,12 @@ class Member:
         return self._value("id")
 
     @property
+    def parent(self) -> "Member | None":
+        """The network whose last state it started from; None for one that started anew."""
+        parent = self.row.get("parent")
+        return None if parent is None else Member(self.store, self.store.column("id").index(parent))
+
+    @property
     def split(self) -> str:
         return self._value("split")
 

@@ -5,12 +5,14 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from zoo.architectures import expand, share
 from zoo.digests import digest
 from zoo.distributions import draw
 from zoo.hyperparameters import ARGUMENT, HYPERPARAMETERS, of_identity
+from zoo.lineage import with_descendants
 from zoo.seeds import member_seed
 from zoo.spec import RecipeSpec, ZooSpec
 
@@ -42,6 +44,9 @@ class PlannedMember:
         loss: the user's own loss, if any.
         settings: seed, activation, dropout, image and the hyper-parameters of its training.
         varied: the hyper-parameters that went into the recipe (width, depth, kernel, arguments.NAME).
+        parent: id of the network whose trained weights it starts from; None for the first generation.
+        root: id of its first ancestor; None for the first generation.
+        generation: how many ancestors it has.
     """
 
     id: str
@@ -49,6 +54,9 @@ class PlannedMember:
     loss: str | None
     settings: dict[str, Any]
     varied: dict[str, Any]
+    parent: str | None = None
+    root: str | None = None
+    generation: int = 0
 
     @property
     def architecture(self) -> str:
@@ -64,11 +72,12 @@ class PlannedMember:
 
 @dataclass(frozen=True)
 class PlannedShard:
-    """Networks of one architecture that are trained and stored together; ``members`` are their numbers."""
+    """Networks of one architecture and generation, trained and stored together; ``members`` are their numbers."""
 
     index: int
     architecture: str
     members: tuple[int, ...]
+    generation: int = 0
 
     @property
     def file(self) -> str:
@@ -81,6 +90,11 @@ class Plan:
 
     members: tuple[PlannedMember, ...]
     shards: tuple[PlannedShard, ...]
+
+    @cached_property
+    def places(self) -> dict[str, tuple[PlannedShard, int]]:
+        """Shard and place in it of each network by id."""
+        return {self.members[m].id: (shard, i) for shard in self.shards for i, m in enumerate(shard.members)}
 
     @property
     def architectures(self) -> dict[str, PlannedMember]:
@@ -95,10 +109,11 @@ def architecture_digest(recipe: Mapping[str, Any], loss: str | None) -> str:
 
 def plan(spec: ZooSpec, facts: Facts) -> Plan:
     """The networks and shards of a spec. Raises ValueError for a hyper-parameter that a recipe does not take."""
-    members = tuple(
+    first = (
         _member(spec, facts, recipe, index, place, values)
         for index, (recipe, place, values) in enumerate(_cells(spec, facts))
     )
+    members = tuple(with_descendants(first, spec.descendants, spec.seed))
     ((most, count),) = Counter(member.id for member in members).most_common(1)
     if count > 1:
         settings = next(member.settings for member in members if member.id == most)
@@ -110,11 +125,14 @@ def plan(spec: ZooSpec, facts: Facts) -> Plan:
 
 
 def _shards(members: tuple[PlannedMember, ...], size: int) -> tuple[PlannedShard, ...]:
-    groups: dict[str, list[int]] = {}
+    groups: dict[tuple[int, str], list[int]] = {}
     for index, member in enumerate(members):
-        groups.setdefault(member.architecture, []).append(index)
-    parts = [(name, group[i : i + size]) for name, group in groups.items() for i in range(0, len(group), size)]
-    return tuple(PlannedShard(i, name, tuple(part)) for i, (name, part) in enumerate(parts))
+        groups.setdefault((member.generation, member.architecture), []).append(index)
+    parts = [(key, group[i : i + size]) for key, group in groups.items() for i in range(0, len(group), size)]
+    return tuple(
+        PlannedShard(i, architecture, tuple(part), generation)
+        for i, ((generation, architecture), part) in enumerate(parts)
+    )
 
 
 def planned_recipes(spec: ZooSpec, data: Mapping[str, Any]) -> list[tuple[RecipeSpec, ...]]:

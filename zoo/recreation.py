@@ -19,7 +19,7 @@ def recreate(member: Member | Mapping[str, Any], data: "Dataset | None" = None) 
     """Train the network of one row again: its states ``[T, P]``, bit for bit those in the zoo.
 
     Args:
-        member: a network, or its row of the table; nothing else of the zoo is read.
+        member: a network, or its row of the table; nothing else of the zoo is read but the last state of its parent.
         data: the data it was trained on, if they are at hand; otherwise loaded as the row says.
 
     Bits agree under the library versions and the instruction set of the row. Raises ValueError for a network of the
@@ -33,7 +33,7 @@ def recreate(member: Member | Mapping[str, Any], data: "Dataset | None" = None) 
     """
     from zoo.population import train
 
-    row = member.row if isinstance(member, Member) else member
+    row, parent = (member.row, member.parent) if isinstance(member, Member) else (member, None)
     if row["trainer"] == "imported":
         raise ValueError(
             f"{row['id']} was trained elsewhere and imported ({row['format']}: {row['source']}), so that it cannot be "
@@ -44,9 +44,15 @@ def recreate(member: Member | Mapping[str, Any], data: "Dataset | None" = None) 
             f"expected a network that was trained by itself, got {row['id']}, which the stacked trainer made: "
             "its last bits depend on its shard mates; build its whole zoo again instead"
         )
+    if row.get("parent") is not None and parent is None:
+        raise ValueError(
+            f"{row['id']} started from the weights of {row['parent']}, which its row does not hold; give the network "
+            "itself, zoo.open(OUT).find(ID), in place of its row"
+        )
     if data is None:
         data = load_checked(json.loads(row["data"]), row["data_fingerprint"])
-    job = make_job([_planned(row)], _length(row), row["batch_size"], row["epochs"])
+    starts = () if parent is None else (parent.state_dict(),)
+    job = make_job([_planned(row)], _length(row), row["batch_size"], row["epochs"], starts)
     with one_thread():
         return train(job, data, trainer=row["trainer"]).states[:, 0]
 

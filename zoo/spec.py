@@ -8,12 +8,13 @@ from typing import Any
 from graphs.recipe import FAMILIES
 from zoo.architectures import check_drawn, check_shares, check_space
 from zoo.digests import digest
+from zoo.lineage import Generation, grown
 from zoo.sections import SECTIONS, check_mapping, freeze_sections
 
 TRAINERS = ("auto", "reference", "stacked", "native")
 EPOCHS = 10
 # Fields that came after the first version: left out at their default, they leave the digest as it was.
-LATER = ("steps",)
+LATER = ("steps", "descendants")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class ZooSpec:
         data: ``digits``, a Hugging Face image data set (``hf:ID`` or a folder), or ``{source: ..., **options}``.
         recipes: the recipes, each a family name or a RecipeSpec written as a mapping.
         fixed, grid, random: hyper-parameters of every recipe.
-        members: number of networks of a zoo without a grid.
+        members: number of networks of a zoo without a grid, descendants apart.
         repeats: networks for each cell of a grid.
         epochs: passes over a network's own training set; 10 where nothing is said.
         steps: updates of every network, in place of epochs; ``keep`` then counts updates.
@@ -74,6 +75,8 @@ class ZooSpec:
             time, compiled), or ``auto``: the first of native, stacked and reference that takes the recipe.
         seed: from which every network's own seed follows.
         shard_size: most networks in one shard, the unit of work and of resuming.
+        descendants: generations of networks that start from those before; each a ``zoo.lineage.Generation`` written
+            as a mapping.
 
     Raises ValueError for anything unknown or contradictory.
 
@@ -96,11 +99,13 @@ class ZooSpec:
     trainer: str = "auto"
     seed: int = 0
     shard_size: int = 64
+    descendants: tuple[Generation, ...] = ()
 
     def __post_init__(self) -> None:
         _set(self, "data", _source(self.data))
         _set(self, "recipes", _recipes(self.recipes))
         freeze_sections(self, "spec")
+        _set(self, "descendants", _generations(self.descendants))
         self._check_length()
         for name, low in (("batch_size", 1), ("seed", 0), ("shard_size", 1), ("repeats", 1)):
             _check_int(name, getattr(self, name), low)
@@ -149,7 +154,12 @@ class ZooSpec:
 
     @property
     def count(self) -> int:
-        """Number of networks."""
+        """Number of networks, descendants included."""
+        return grown(self._first, self.descendants)
+
+    @property
+    def _first(self) -> int:
+        """Number of networks that start anew."""
         if self.members is not None:
             return self.members
         total = 0
@@ -248,6 +258,15 @@ def _recipe(recipe: Any) -> RecipeSpec:
     content = {"factory": recipe} if isinstance(recipe, str) else recipe
     required = ("space", "architectures") if isinstance(content, Mapping) and "space" in content else ("factory",)
     return RecipeSpec(**_check_fields("recipe", RecipeSpec, content, required=required))
+
+
+def _generations(generations: Any) -> tuple[Generation, ...]:
+    if not isinstance(generations, (list, tuple)):
+        raise ValueError(f"descendants: expected a list of generations, got {generations!r}")
+    return tuple(
+        one if isinstance(one, Generation) else Generation(**_check_fields("descendants", Generation, one, required=()))
+        for one in generations
+    )
 
 
 def _states_kept(keep: Any, length: tuple[str, int]) -> tuple[int, ...]:

@@ -201,15 +201,17 @@ class Zoo(Sequence[Member]):
         return Zoo(self.store, [n for n, k in zip(self.numbers, keep, strict=True) if k])
 
     def split(self, name: str, fractions: Mapping[str, float] = FRACTIONS) -> "Zoo":
-        """The networks of one split, by a hash of their ids: all states of a network together, the same in every zoo.
+        """The networks of one split, by a hash of their ids: all states of a network, and all its descendants,
+        together, the same in every zoo.
 
         Raises ValueError for an unknown split.
         """
         check_fractions(fractions)
         if name not in fractions:
             raise ValueError(f"expected one of the splits {', '.join(fractions)}, got {name!r}")
-        places = zip(self.numbers, self._column("id"), strict=True)
-        return Zoo(self.store, [n for n, member_id in places if split_of(member_id, fractions) == name])
+        roots = self._column("root") if "root" in self.store.table.column_names else [None] * len(self)
+        places = zip(self.numbers, roots, self._column("id"), strict=True)
+        return Zoo(self.store, [n for n, root, own in places if split_of(root or own, fractions) == name])
 
     def samples(self, states: str = "all") -> list[tuple[int, int]]:
         """(network, state) numbers of all kept states, or of the last one of each network."""

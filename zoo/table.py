@@ -65,7 +65,11 @@ def _row(
         )
     row = {
         "id": member.id,
-        "split": split_of(member.id),
+        # A tree of descendants lies in one split: a child is close to its parent.
+        "split": split_of(member.root or member.id),
+        "parent": member.parent,
+        "root": member.root,
+        "generation": member.generation,
         "architecture": member.architecture,
         "family": member.recipe["factory"],
         "recipe": canonical_json(member.full_recipe),
@@ -88,10 +92,13 @@ def _schema(rows: list[dict[str, Any]], shards: Iterable[Shard]) -> "pa.Schema":
     import pyarrow as pa
 
     types: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64()}
-    texts = ("id", "split", "architecture", "family", "recipe", "loss", "trainer", "status")
+    texts = ("id", "split", "parent", "root", "architecture", "family", "recipe", "loss", "trainer", "status")
     columns: dict[str, pa.DataType] = {name: pa.string() for name in texts}
     columns |= {name: types[h.type] for name, h in HYPERPARAMETERS.items()}
-    columns |= {name: pa.int64() for name in ("label", "shard", "place", "train_epochs", "train_steps", "batch_size")}
+    columns |= {
+        name: pa.int64()
+        for name in ("generation", "label", "shard", "place", "train_epochs", "train_steps", "batch_size")
+    }
     columns |= {name: pa.string() for row in rows for name in sorted(row) if name.startswith(ARGUMENT)}
     columns |= {name: pa.string() for name in ("data", "data_name", "data_fingerprint", "versions", "spec")}
     columns["epochs"] = pa.list_(pa.int64())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from graphs.durable import write_durably
 from zoo.manifest import Manifest, file_record
 from zoo.planning import PlannedMember, plan
-from zoo.shards import shard_bytes
+from zoo.shards import Shard, shard_bytes
 from zoo.spec import ZooSpec
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class ShardTrainer:
         from zoo.population import train
 
         began, shard, members = time.perf_counter(), self.plan.shards[index], self.members(index)
-        job = make_job(members, self.spec.length, self.spec.batch_size, self.spec.keep or ())
+        starts = [self._start(member.parent) for member in members if member.parent is not None]
+        job = make_job(members, self.spec.length, self.spec.batch_size, self.spec.keep or (), starts)
         with one_thread():
             result = train(job, self.data, trainer=self.trainer(index), progress=progress)
         facts = {"shard": index, "recipe": job.recipe, "loss": job.loss, "layout": _layout(job)}
@@ -64,6 +65,12 @@ class ShardTrainer:
         seconds = round(time.perf_counter() - began, 3)
         return {**record, "diverged": result.status.count("diverged"), "seconds": seconds}
 
+    def _start(self, parent: str) -> "dict[str, Tensor]":
+        """The last state of a network that is safely there."""
+        shard, place = self.plan.places[parent]
+        opened = Shard.open(self.root / shard.file)
+        return opened.layout.unflatten(opened.flat(-1, place), opened.other(-1, place))
+
     def _labels(self, members: Sequence[PlannedMember]) -> "Tensor | None":
         """Classes ``[E]`` of the images that image networks fit."""
         images = [member.settings["image"] for member in members]
@@ -71,15 +78,25 @@ class ShardTrainer:
 
 
 def make_job(
-    members: Sequence[PlannedMember], length: Mapping[str, Any], batch_size: int, keep: Sequence[int]
+    members: Sequence[PlannedMember],
+    length: Mapping[str, Any],
+    batch_size: int,
+    keep: Sequence[int],
+    starts: "Sequence[Mapping[str, Tensor]]" = (),
 ) -> "TrainingJob":
-    """The training job of networks of one architecture; ``length`` is its ``epochs``, or ``steps``."""
+    """The training job of networks of one architecture; ``length`` is its ``epochs``, or ``steps``; ``starts`` are the
+    state_dicts that children start from."""
     from zoo.population import TrainingJob
 
     settings = tuple({k: v for k, v in member.settings.items() if v is not None} for member in members)
-    length = {"epochs": 0, **length}
     return TrainingJob(
-        members[0].recipe, settings, batch_size=batch_size, keep=tuple(keep), loss=members[0].loss, **length
+        recipe=members[0].recipe,
+        members=settings,
+        batch_size=batch_size,
+        keep=tuple(keep),
+        loss=members[0].loss,
+        starts=tuple(starts) or None,
+        **{"epochs": 0, **length},
     )
 
 
