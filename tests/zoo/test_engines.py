@@ -210,3 +210,30 @@ def test_ray_gives_the_same_bytes_though_a_worker_is_killed_twice(
     assert not killer.is_alive()
     assert content(z.root) == content(local.root)
     assert zoo.verify(z.root) == []
+
+
+@pytest.mark.slow
+def test_ray_goes_on_when_a_whole_node_is_lost(small_spec: MakeSpec, content: Content, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs the extra ray")
+    from ray.cluster_utils import Cluster
+
+    spec = small_spec(data={"source": "digits", "limit": 600}, members=30, epochs=20, keep=[0, 20], shard_size=2)
+    local = zoo.build(spec, tmp_path / "local", workers=2, progress=False)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    node, lost = cluster.add_node(num_cpus=1), threading.Event()
+
+    def lose() -> None:
+        manifest = tmp_path / "ray" / "manifest.jsonl"
+        while not manifest.exists() or '"shard"' not in manifest.read_text():
+            time.sleep(0.05)
+        cluster.remove_node(node, allow_graceful=False)
+        lost.set()
+
+    threading.Thread(target=lose, daemon=True).start()
+    try:
+        z = zoo.build(spec, tmp_path / "ray", engine="ray", address=cluster.address, workers=2, progress=False)
+    finally:
+        cluster.shutdown()
+    assert lost.is_set()
+    assert content(z.root) == content(local.root)
+    assert zoo.verify(z.root) == []
