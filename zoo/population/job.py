@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ class TrainingJob:
         """Epochs or updates of the training."""
         return self.epochs if self.steps is None else self.steps
 
-    @property
+    @cached_property
     def settings(self) -> tuple[MemberSettings, ...]:
         return tuple(MemberSettings.from_dict(member) for member in self.members)
 
