@@ -8,10 +8,11 @@ from trainers import NATIVE
 
 from graphs.families.activations import Sine
 from graphs.families.siren import Shift
-from zoo.population import MemberSettings, native_build
+from zoo.population import MemberSettings, TrainingJob, native_build, native_masks, train
 from zoo.population.native_build import NoCompilerError, library, why_not_built
 from zoo.population.native_network import Network
 from zoo.population.native_program import why_not_native, write_program
+from zoo.sources import load
 
 pytestmark = pytest.mark.parametrize("trainer", [NATIVE])
 ACTIVATIONS = [nn.ReLU(), nn.LeakyReLU(0.2), nn.Tanh(), nn.Sigmoid(), nn.SiLU(), nn.GELU(), Sine(30.0)]
@@ -126,3 +127,25 @@ def test_other_flags_are_another_library(trainer, monkeypatch):
     before = native_build.fingerprint()
     monkeypatch.setattr(native_build, "FLAGS", ["-O1"])
     assert native_build.fingerprint() != before
+
+
+@pytest.mark.parametrize("before", [0, 1, 623, 624, 625, 1000])
+def test_masks_are_those_that_torch_draws_and_leave_its_generator_where_torch_does(trainer, before):
+    if not native_masks.draws_as_torch():
+        pytest.skip("torch draws in another way on this processor, and so does the native trainer")
+    chances, counts = (0.5, 0.8, 1.0, 0.37), (313, 1, 5, 624)
+    found = []
+    for draw in (native_masks._draw_by_torch, native_masks._draw_compiled):
+        with torch.random.fork_rng():
+            torch.manual_seed(before)
+            torch.randint(2, (before,))
+            found.append((draw(chances, counts, 5), torch.rand(3)))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_where_torch_draws_otherwise_the_masks_are_torchs(trainer, monkeypatch):
+    data = load("digits", limit=40)
+    job = TrainingJob({"factory": "mlp"}, ({"seed": 0, "dropout": 0.3},), 3, 10, keep=(3,))
+    compiled = train(job, data, "native").states
+    monkeypatch.setattr(native_masks, "draws_as_torch", lambda: False)
+    assert torch.equal(train(job, data, "native").states, compiled)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.population.native_build import library
+from zoo.population.native_masks import draw_masks
 from zoo.population.native_program import Program
 from zoo.population.settings import MemberSettings
 
@@ -73,7 +74,8 @@ class Network:
         """One pass over batches ``[steps, batch]`` at float64 rates ``[steps]``; a network whose loss is not finite is
         lost from then on."""
         steps, batch = batches.shape
-        masks, rates = self._masks(steps, batch), np.ascontiguousarray(rates)
+        masks = self._masks(steps, batch) if self.program.dropouts else torch.empty(0, dtype=torch.uint8)
+        rates = np.ascontiguousarray(rates)
         x, y, rows = x.contiguous(), y.contiguous(), batches.contiguous()
         taken = self._call("train", self.handle, _at(x), _at(y), _at(rows), steps, batch, _at(rates), _at(masks))
         self.lost = self.lost or taken < steps
@@ -94,14 +96,11 @@ class Network:
         return out
 
     def _masks(self, steps: int, batch: int) -> Tensor:
-        """Bytes of what dropout keeps, drawn as torch draws them: step by step, layer by layer."""
-        drawn = [mask for _ in range(steps) for mask in self._draw(batch)]
-        return torch.cat(drawn) if drawn else torch.empty(0, dtype=torch.uint8)
-
-    def _draw(self, batch: int) -> Iterator[Tensor]:
-        for rate, shape in self.program.dropouts:
-            mask = torch.empty(batch, *shape, dtype=self.dtype)
-            yield mask.bernoulli_(1 - rate).to(torch.uint8).flatten()
+        """Bytes of what dropout keeps in each step."""
+        chances, sizes = zip(
+            *((1 - rate, batch * math.prod(shape)) for rate, shape in self.program.dropouts), strict=True
+        )
+        return draw_masks(chances, sizes, steps)
 
     def _call(self, name: str, *arguments: Any) -> Any:
         function = getattr(library(), f"{NAMES[self.dtype]}_{name}")

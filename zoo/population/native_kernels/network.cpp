@@ -1,5 +1,6 @@
 // Training of one small network in the cache, on one thread; see zoo/population/native.py for the program of layers.
 #include "layers.h"
+#include "masks.h"
 #include "peak.h"
 #include "residuals.h"
 #include "updates.h"
