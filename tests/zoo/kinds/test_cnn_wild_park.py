@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trainers import NATIVE
 
 from graphs.families.residual import Residual
 from zoo import Zoo, ZooSpec, build, recreate
@@ -74,6 +75,8 @@ def test_no_network_is_left_to_the_reference_trainer(park: Zoo) -> None:
     assert set(park.arrow_column("trainer").to_pylist()) <= {"native", "stacked"}
 
 
-def test_a_network_can_be_made_again_from_its_row(park: Zoo) -> None:
-    (member,) = [m for m in park if m.recipe["arguments"]["residual"] and m.row["trainer"] == "native"][:1]
+@pytest.mark.parametrize("trainer", [NATIVE])
+def test_a_network_can_be_made_again_from_its_row(park: Zoo, trainer: str) -> None:
+    member = next(m for m in park if m.recipe["arguments"]["residual"])
+    assert member.row["trainer"] == trainer
     assert (recreate(member.row) == member.trajectory()).all()
