@@ -43,9 +43,18 @@ def test_the_reading_example_runs(tmp_path: Path) -> None:
     spec = {"data": {"source": "digits", "limit": 60}, "recipes": ["mlp"], "members": 6, "epochs": 1}
     zoo.build(zoo.ZooSpec.from_dict(spec), tmp_path / "zoo", workers=0, progress=False)
     names: dict = {}
-    exec(blocks("python")[2].replace("runs/digits", str(tmp_path / "zoo")), names)
+    exec(blocks("python")[3].replace("runs/digits", str(tmp_path / "zoo")), names)
     assert names["batch"].weights.shape == (len(names["z"]), names["z"][0].flat().numel())
     assert names["batch"].targets.shape == (len(names["z"]), 2)
+
+
+def test_the_example_of_parents_runs(tmp_path: Path) -> None:
+    spec = {"data": {"source": "digits", "limit": 60}, "recipes": ["mlp"], "members": 1, "epochs": 1}
+    spec["descendants"] = [{"fixed": {"sparsity": 0.9}}]
+    zoo.build(zoo.ZooSpec.from_dict(spec), tmp_path / "zoo", workers=0, progress=False)
+    names: dict = {}
+    exec(blocks("python")[2].replace("runs/twins", str(tmp_path / "zoo")), names)
+    assert names["twin"].parent.id == names["z"][0].id
 
 
 def test_tables_are_those_of_the_results() -> None:
