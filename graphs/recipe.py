@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from graphs.importing import resolve
@@ -32,6 +32,7 @@ class Recipe:
         factory: a built-in family, one of ``FAMILIES``, or ``module:factory``, anything that returns an nn.Module.
         arguments: keyword arguments of the factory; only what JSON can hold.
         input_shape: shape of one input without the batch axis; needed by ``example_input`` for a user's own factory.
+        vocabulary: number of tokens, where the inputs of a user's own factory are tokens.
 
     Raises ValueError for an unknown family or arguments that JSON cannot hold.
 
@@ -45,6 +46,7 @@ class Recipe:
     factory: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     input_shape: tuple[int, ...] | None = None
+    vocabulary: int | None = None
 
     def __post_init__(self) -> None:
         if self.factory not in FAMILIES and ":" not in self.factory:
@@ -62,7 +64,7 @@ class Recipe:
 
     def with_arguments(self, **changes: Any) -> Recipe:
         """The same recipe with some arguments set to other values."""
-        return Recipe(self.factory, {**self.arguments, **changes}, self.input_shape)
+        return replace(self, arguments={**self.arguments, **changes})
 
     def build(self) -> nn.Module:
         """A new network, its weights drawn from torch's global generator as the layers do by themselves."""
@@ -80,7 +82,7 @@ class Recipe:
 
     def example_input(self, batch: int = 2) -> tuple[Tensor, ...]:
         """Inputs the network accepts, the same ones every time: ``[batch, *shape]``."""
-        import torch
+        from graphs.families.probe import normal_input, token_input
 
         if self.factory in FAMILIES:
             return resolve(FAMILIES[self.factory]).example_input(batch=batch, **self.arguments)
@@ -89,19 +91,23 @@ class Recipe:
                 f"the inputs of {self.factory!r} are not known; give the recipe an input_shape, the shape of one input "
                 "without the batch axis, such as input_shape: [1, 28, 28]"
             )
-        return (torch.randn(batch, *self.input_shape, generator=torch.Generator().manual_seed(0)),)
+        if self.vocabulary is not None:
+            return token_input(batch, self.input_shape, self.vocabulary)
+        return normal_input(batch, self.input_shape)
 
     def to_dict(self) -> dict[str, Any]:
         row: dict[str, Any] = {"factory": self.factory, "arguments": dict(self.arguments)}
-        return row if self.input_shape is None else {**row, "input_shape": list(self.input_shape)}
+        if self.input_shape is not None:
+            row["input_shape"] = list(self.input_shape)
+        return row if self.vocabulary is None else {**row, "vocabulary": self.vocabulary}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Recipe:
         """The recipe that ``to_dict`` wrote; an unknown key is an error."""
-        unknown = set(row) - {"factory", "arguments", "input_shape"}
+        unknown = set(row) - {"factory", "arguments", "input_shape", "vocabulary"}
         if unknown or "factory" not in row:
-            raise ValueError(f"a recipe has the keys factory, arguments and input_shape, got {sorted(row)}")
-        return cls(row["factory"], row.get("arguments") or {}, row.get("input_shape"))
+            raise ValueError(f"a recipe has the keys factory, arguments, input_shape and vocabulary, got {sorted(row)}")
+        return cls(row["factory"], row.get("arguments") or {}, row.get("input_shape"), row.get("vocabulary"))
 
 
 def _dumps(value: Any) -> str:

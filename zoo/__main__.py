@@ -46,7 +46,8 @@ BUILD_EXAMPLES = """examples:
   zoo build my.yaml s3://bucket/mine                in ~/.cache/metazoo, each finished shard copied there as it comes
 
 data:     digits | hf:ID | a folder of images or parquet files | {source: ..., resize: 16, limit: 1000}
-recipes:  mlp, cnn, siren, resnet, ... or your own my_module:make_net, with loss: my_module:my_loss;
+          text | text:FILE | {source: "text:books/*.txt", context: 64}   for gpt: bytes, and the bytes that follow
+recipes:  mlp, cnn, siren, resnet, gpt, ... or your own my_module:make_net, with loss: my_module:my_loss;
           {space: cnn, architectures: 40} is 40 random architectures, of the space mlp, cnn, resnet, vit or gpt
 varied:   activation init init_scale optimiser lr weight_decay momentum dropout train_fraction width depth kernel seed
           schedule (constant step cosine one_cycle) step_size gamma label_noise sparsity target_psnr (image networks)

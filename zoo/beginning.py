@@ -112,14 +112,15 @@ def make_header(spec: ZooSpec) -> dict[str, Any]:
 
 
 def data_facts(data: "Dataset") -> dict[str, Any]:
-    """What a plan needs to know of the data."""
-    return {
+    """What a plan needs to know of the data; a vocabulary only where they are tokens."""
+    facts = {
         "name": data.name,
         "fingerprint": data.fingerprint,
         "input_shape": list(data.train_x.shape[1:]),
         "num_classes": data.num_classes,
         "train_size": len(data.train_x),
     }
+    return facts if data.vocabulary is None else {**facts, "vocabulary": data.vocabulary}
 
 
 def versions(compiled: bool = False) -> dict[str, str]:

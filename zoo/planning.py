@@ -26,7 +26,7 @@ class Facts:
     """What a plan must know and a spec does not say; stored with a zoo when its building starts.
 
     Args:
-        data: name, fingerprint, input_shape, num_classes and train_size of the data.
+        data: name, fingerprint, input_shape, num_classes, train_size and, if they are tokens, vocabulary of the data.
         parameters: factory -> names of its keyword arguments; None where it takes any.
     """
 
@@ -157,6 +157,7 @@ def _cells(spec: ZooSpec, facts: Facts) -> Iterator[tuple[RecipeSpec, int, dict[
 def _member(
     spec: ZooSpec, facts: Facts, recipe: RecipeSpec, index: int, place: int, cell: dict[str, Any]
 ) -> PlannedMember:
+    _check_inputs(recipe, facts)
     values = dict(cell)
     for name, (section, value) in spec.hyperparameters(recipe).items():
         if section != "grid":
@@ -168,10 +169,20 @@ def _member(
     settings |= {name: _own(name, recipe, facts, values) for name in ("activation", "dropout")}
     made = {"factory": recipe.factory, "arguments": _arguments(recipe, facts, varied)}
     if ":" in recipe.factory:
-        made["input_shape"] = list(facts.data["input_shape"])
+        made |= {name: facts.data[name] for name in ("input_shape", "vocabulary") if name in facts.data}
     length = spec.epochs if spec.steps is None else spec.length
     identity = [made, recipe.loss, of_identity(settings), length, spec.batch_size, facts.data["fingerprint"]]
     return PlannedMember(digest(identity)[:16], made, recipe.loss, settings, varied)
+
+
+def _check_inputs(recipe: RecipeSpec, facts: Facts) -> None:
+    """Raise ValueError where a built-in family reads images and the data are tokens, or the other way round."""
+    if ":" in recipe.factory or ("vocabulary" in facts.data) == _takes(recipe, facts, "vocabulary"):
+        return
+    expected, hint = "images", "take gpt, or one's own module:factory"
+    if "vocabulary" not in facts.data:
+        expected, hint = "text", "set data to text or text:FILE"
+    raise ValueError(f"recipe {recipe.factory} expects {expected}, got the data {facts.data['name']}; {hint}")
 
 
 def _takes(recipe: RecipeSpec, facts: Facts, name: str) -> bool:
@@ -202,6 +213,8 @@ def _image(recipe: RecipeSpec, facts: Facts, place: int, values: dict[str, Any])
     """The image that an image network fits: as the spec says, else one after another."""
     size = facts.data["train_size"]
     image = values.get("image", place % size if recipe.factory == "siren" else None)
+    if image is not None and "vocabulary" in facts.data:
+        raise ValueError(f"image: expected images to fit, got the text {facts.data['name']}; leave image out")
     if image is not None and image >= size:
         raise ValueError(f"image: expected a number below {size}, the training images of the data, got {image}")
     return image
@@ -229,4 +242,6 @@ def _sizes(recipe: RecipeSpec, facts: Facts) -> dict[str, Any]:
     known = {"input_shape": list(shape), "inputs": math.prod(shape), "outputs": classes}
     if recipe.factory == "siren":
         known = {"inputs": 2, "outputs": shape[0]}
+    if "vocabulary" in facts.data:
+        known = {"vocabulary": facts.data["vocabulary"], "context": shape[0]}
     return {name: value for name, value in known.items() if _takes(recipe, facts, name)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +19,11 @@ TEST_FRACTION = 0.2
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images in [0, 1] with their classes.
+    """Images in [0, 1] with their classes, or windows of tokens with the tokens that follow.
 
-    Shapes: train_x, test_x, val_x ``[N, channels, height, width]`` float32; train_y, test_y, val_y ``[N]`` int64; val_x
-    and val_y are None where no part is held out for validation.
+    Shapes: images train_x, test_x, val_x ``[N, channels, height, width]`` float32, train_y, test_y, val_y ``[N]``
+    int64; tokens all ``[N, context]`` int64, each below num_classes. val_x and val_y are None where no part is held out
+    for validation.
     """
 
     train_x: Tensor
@@ -45,6 +47,11 @@ class Dataset:
         return digest.hexdigest()
 
     @property
+    def vocabulary(self) -> int | None:
+        """Number of tokens; None for images."""
+        return None if self.train_x.is_floating_point() else self.num_classes
+
+    @property
     def image_shape(self) -> tuple[int, ...]:
         """Channels, height, width."""
         return tuple(self.train_x.shape[1:])
@@ -57,18 +64,21 @@ def load(
 
     Args:
         source: "digits" (scikit-learn's, 1797 images of 8x8, nothing to download), ``hf:<id or folder>`` (an image data
-            set of the Hugging Face hub), or the path of a local folder (parquet files, or images in class folders).
-        limit: at most this many training and this many test images, a fixed random choice.
-        val_fraction: part of the training images, in (0, 1), that is held out for validation, a fixed random choice.
-        options: for all but digits: ``image_column``, ``label_column``, ``resize`` (pixels), ``grayscale``, ``labels``
-            (False: images without classes, for image networks); see ``zoo.huggingface.load_images``.
+            set of the Hugging Face hub), the path of a local folder (parquet files, or images in class folders),
+            ``text:<file or pattern>`` (UTF-8 text as tokens), or "text" (a built-in text, nothing to download).
+        limit: at most this many training and this many test images or windows, a fixed random choice.
+        val_fraction: part of the training images, in (0, 1), that is held out for validation, a fixed random choice; of
+            a text the last windows.
+        options: of images from the hub or a folder: ``image_column``, ``label_column``, ``resize`` (pixels),
+            ``grayscale``, ``labels`` (False: images without classes, for image networks); see
+            ``zoo.huggingface.load_images``. Of text: ``context`` and ``stride`` (tokens); see ``zoo.texts.load_text``.
 
     Raises ValueError for an unknown source or option (the choices are listed), a missing folder or a missing column.
 
     >>> load("digits").train_x.shape
     torch.Size([1438, 1, 8, 8])
     """
-    for name, value in (("limit", limit), ("resize", options.get("resize"))):
+    for name, value in (("limit", limit), *((name, options.get(name)) for name in ("resize", "context", "stride"))):
         _check_count(name, value)
     data = _load(source, limit, options)
     return data if val_fraction is None else hold_out(data, val_fraction)
@@ -79,22 +89,33 @@ def _load(source: str, limit: int | None, options: dict[str, Any]) -> Dataset:
         if options:
             raise ValueError(f"the source 'digits' takes no options but limit and val_fraction, got {sorted(options)}")
         return _digits(limit)
-    if not source.startswith("hf:") and not _looks_like_path(source):
-        raise ValueError(
-            f"unknown data source {source!r}; choose 'digits', 'hf:<id of an image data set>' "
-            "such as 'hf:ylecun/mnist', or the path of a folder of parquet files or images"
-        )
-    from zoo.huggingface import load_images
-
-    choices = [name for name in inspect.signature(load_images).parameters if name != "source"]
+    reader = _reader(source)
+    choices = [name for name in inspect.signature(reader).parameters if name != "source"]
     for name in options:
         if name not in choices:
             raise ValueError(f"data {source}: unknown option {name!r}; expected one of {', '.join(choices)}")
-    return load_images(source.removeprefix("hf:"), limit=limit, **options)
+    return reader(source.removeprefix("hf:"), limit=limit, **options)
+
+
+def _reader(source: str) -> Callable[..., Dataset]:
+    """The function that reads a source of text or of images."""
+    if source == "text" or source.startswith("text:"):
+        from zoo.texts import load_text
+
+        return load_text
+    if source.startswith("hf:") or _looks_like_path(source):
+        from zoo.huggingface import load_images
+
+        return load_images
+    raise ValueError(
+        f"unknown data source {source!r}; choose 'digits', 'text', 'text:<file>', 'hf:<id of an image data set>' "
+        "such as 'hf:ylecun/mnist', or the path of a folder of parquet files or images"
+    )
 
 
 def hold_out(data: Dataset, fraction: float) -> Dataset:
-    """The data with a part of the training samples held out for validation, a fixed random choice.
+    """The data with a part of the training samples held out for validation, a fixed random choice, or the last windows
+    of a text.
 
     >>> data = load("digits", limit=100, val_fraction=0.2)
     >>> len(data.train_x), len(data.val_x)
@@ -106,7 +127,8 @@ def hold_out(data: Dataset, fraction: float) -> Dataset:
         raise ValueError(
             f"val_fraction must hold out some of {count} training samples and leave some, got {fraction!r}"
         )
-    order = np.random.RandomState(0).permutation(count)
+    # Windows of a text at random would lie between those that are trained on, and may overlap them.
+    order = np.random.RandomState(0).permutation(count) if data.vocabulary is None else np.arange(count)[::-1]
     val, train = np.sort(order[:held]), np.sort(order[held:])
     return replace(
         data, train_x=data.train_x[train], train_y=data.train_y[train], val_x=data.train_x[val], val_y=data.train_y[val]

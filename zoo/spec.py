@@ -61,7 +61,8 @@ class ZooSpec:
     grid, ``members`` says how many networks there are; recipes share them evenly.
 
     Args:
-        data: ``digits``, a Hugging Face image data set (``hf:ID`` or a folder), or ``{source: ..., **options}``.
+        data: ``digits``, a Hugging Face image data set (``hf:ID`` or a folder), a text (``text`` or ``text:FILE``), or
+            ``{source: ..., **options}``.
         recipes: the recipes, each a family name or a RecipeSpec written as a mapping.
         fixed, grid, random: hyper-parameters of every recipe.
         members: number of networks of a zoo without a grid, descendants apart.

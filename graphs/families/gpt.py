@@ -56,4 +56,4 @@ class GPT(nn.Module):
 
     @staticmethod
     def example_input(batch: int, vocabulary: int = 32, context: int = 16, **_: Any) -> tuple[Tensor, ...]:
-        return token_input(batch, context, vocabulary)
+        return token_input(batch, (context,), vocabulary)

@@ -13,6 +13,6 @@ def normal_input(batch: int, shape: Sequence[int]) -> tuple[Tensor]:
     return (torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0)),)
 
 
-def token_input(batch: int, length: int, vocabulary: int) -> tuple[Tensor]:
-    """One integer tensor ``[batch, length]`` of tokens below ``vocabulary``."""
-    return (torch.randint(vocabulary, (batch, length), generator=torch.Generator().manual_seed(0)),)
+def token_input(batch: int, shape: Sequence[int], vocabulary: int) -> tuple[Tensor]:
+    """One integer tensor ``[batch, *shape]`` of tokens below ``vocabulary``."""
+    return (torch.randint(vocabulary, (batch, *shape), generator=torch.Generator().manual_seed(0)),)

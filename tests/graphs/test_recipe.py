@@ -22,6 +22,16 @@ def test_json_round_trip_keeps_the_recipe_and_its_hash():
     }
 
 
+def test_ones_own_factory_of_tokens_tells_what_they_are():
+    recipe = Recipe("torch.nn:Embedding", {"num_embeddings": 5, "embedding_dim": 2}, input_shape=(3,), vocabulary=5)
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    assert recipe.with_arguments(embedding_dim=4).vocabulary == 5
+    (tokens,) = recipe.example_input(batch=40)
+    assert tokens.shape == (40, 3)
+    assert set(tokens.flatten().tolist()) == set(range(5))
+    assert recipe.build()(tokens).shape == (40, 3, 2)
+
+
 def test_a_recipe_does_not_change_with_the_dict_it_was_made_of():
     hidden = [8]
     recipe = Recipe("mlp", {"hidden": hidden})

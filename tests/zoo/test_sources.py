@@ -99,7 +99,7 @@ def test_columns_that_are_not_there(image_folder):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("mnits", "unknown data source 'mnits'; choose 'digits', 'hf:"),
+        ("mnits", "unknown data source 'mnits'; choose 'digits', 'text', 'text:<file>', 'hf:"),
         ("/no/such/folder", "there is no data folder '/no/such/folder'"),
         ("hf:./no/such/folder", "there is no data folder 'no/such/folder'"),
     ],

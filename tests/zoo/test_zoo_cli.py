@@ -49,6 +49,32 @@ def test_build_info_verify_recreate(small_spec: MakeSpec, tmp_path: Path, capsys
     assert report["metrics"]["test_accuracy"]["0.5"] == pytest.approx(statistics.median(final))
 
 
+def test_other_data_take_the_place_of_the_specs_and_its_options_stay(
+    small_spec: MakeSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "book.txt").write_text("to be or not to be, that is the question " * 9)
+    spec = small_spec(data={"source": "text", "context": 8, "limit": 5}, recipes=["gpt"], members=1, random={})
+    (tmp_path / "s.yaml").write_text(spec.to_yaml())
+    build = ["build", str(tmp_path / "s.yaml"), str(tmp_path / "zoo"), "--workers", "0", "--quiet"]
+    book = f"text:{tmp_path / 'book.txt'}"
+    assert main([*build, "--data", book]) == 0
+    member = zoo.open(tmp_path / "zoo")[0]
+    assert json.loads(member.row["data"]) == {"source": book, "context": 8, "limit": 5}
+    assert member.recipe["arguments"]["context"] == 8
+    # The data are part of the spec, so that the same option goes on with the zoo.
+    assert main([*build, "--data", book]) == 0
+    assert main(build) == 2
+    assert f"data: {{'source': '{book}'" in capsys.readouterr().err
+
+
+def test_options_that_other_data_do_not_take_are_told(
+    small_spec: MakeSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s.yaml").write_text(small_spec(data={"source": "text", "context": 8}).to_yaml())
+    assert main(["build", str(tmp_path / "s.yaml"), str(tmp_path / "zoo"), "--data", "digits"]) == 2
+    assert "'digits' takes no options but limit, got ['context']" in capsys.readouterr().err
+
+
 def test_info_as_text(small_zoo: zoo.Zoo, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(small_zoo.root)]) == 0
     shown = capsys.readouterr().out

@@ -11,7 +11,20 @@ from torch.nn import functional
 from graphs.importing import resolve
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-LOSSES: dict[str, Loss] = {"cross_entropy": functional.cross_entropy, "mse": functional.mse_loss}
+
+
+def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean over samples, or over all tokens of all windows.
+
+    Shapes: outputs ``[B, classes]`` with targets ``[B]``, or ``[B, tokens, classes]`` with ``[B, tokens]``.
+
+    >>> float(cross_entropy(torch.zeros(2, 3, 1), torch.zeros(2, 3, dtype=torch.long)))
+    0.0
+    """
+    return functional.cross_entropy(outputs.flatten(0, -2), targets.flatten())
+
+
+LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "mse": functional.mse_loss}
 
 
 def loss_name(name: str | None, fits_images: bool) -> str:

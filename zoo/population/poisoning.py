@@ -20,6 +20,8 @@ def noisy_labels(settings: MemberSettings, labels: Tensor, classes: int) -> Tens
     count = round(settings.label_noise * len(labels))
     if not count:
         return labels
+    if labels.ndim != 1:
+        raise ValueError("label_noise is for images with classes, the data are text; take it out")
     if classes < 2:
         raise ValueError(f"label_noise needs at least two classes to confuse, the data has {classes}; take it out")
     generator = torch.Generator().manual_seed(settings.stream("label_noise"))

@@ -20,6 +20,7 @@ from zoo.population.losses import Loss, find_loss, loss_name
 from zoo.population.metrics import Metrics, member_metrics, reached, stacked_metrics
 from zoo.population.samples import JobSamples, Part, Samples, check_network
 from zoo.population.settings import MemberSettings
+from zoo.population.text_metrics import text_metrics
 from zoo.sources import Dataset
 
 EVALUATION_BATCH = 1000
@@ -125,6 +126,8 @@ def make_optimiser(parameters: Iterable[nn.Parameter], settings: MemberSettings)
 def evaluate(module: nn.Module, loss: Loss, parts: Mapping[str, Part]) -> Metrics:
     """Metrics without dropout on all parts."""
     module.eval()
+    if all(part.is_text for part in parts.values()):
+        return text_metrics(loss, module, parts)
     return member_metrics(loss, {name: _outputs(module, part.x[part.rows]) for name, part in parts.items()}, parts)
 
 

@@ -26,6 +26,11 @@ class Part:
     rows: Tensor
     y: Tensor
 
+    @property
+    def is_text(self) -> bool:
+        """Whether the inputs are tokens."""
+        return not self.x.is_floating_point()
+
     @classmethod
     def whole(cls, x: Tensor, y: Tensor) -> Part:
         return cls(x, torch.arange(len(x)), y)
@@ -36,8 +41,9 @@ class Samples:
     """What one member sees.
 
     Args:
-        train_x: ``[N, ...]``; with poison ``[2 N, ...]``: below every sample its copy with the trigger.
-        train_y: its targets, classes ``[N]`` or pixels ``[N, channels]``; as many as ``train_x``.
+        train_x: ``[N, ...]``, tokens as whole numbers; with poison ``[2 N, ...]``: below every sample its copy with the trigger.
+        train_y: its targets, classes ``[N]``, pixels ``[N, channels]`` or tokens ``[N, context]``; as many as
+            ``train_x``.
         held_out: the parts without training samples, by name: val, test, trigger (test images that bear it); or image.
         count: N.
         num_classes: classes of the data; 0 for an image network.
@@ -78,7 +84,7 @@ class JobSamples:
         y = noisy_labels(settings, data.train_y, data.num_classes)
         held_out = {"test": Part.whole(self._test_x, data.test_y)}
         if data.val_x is not None and data.val_y is not None:
-            held_out = {"val": Part.whole(data.val_x.to(self.dtype), data.val_y), **held_out}
+            held_out = {"val": Part.whole(self._inputs(data.val_x), data.val_y), **held_out}
         if self.tries_trigger:
             target = self._target_class(settings)
             y = torch.cat([y, torch.full_like(y, target)])
@@ -93,6 +99,10 @@ class JobSamples:
         x, y = coordinates(*images.shape[2:]).to(self.dtype), pixels(images[image]).to(self.dtype)
         return Samples(x, y, {"image": Part.whole(x, y)}, len(x))
 
+    def _inputs(self, x: Tensor) -> Tensor:
+        """Images in the dtype of the weights, tokens as they are."""
+        return x.to(self.dtype) if x.is_floating_point() else x
+
     def _target_class(self, settings: MemberSettings) -> int:
         if settings.target_class >= self.data.num_classes:
             raise ValueError(
@@ -103,12 +113,12 @@ class JobSamples:
 
     @cached_property
     def _train_x(self) -> Tensor:
-        images = self.data.train_x.to(self.dtype)
+        images = self._inputs(self.data.train_x)
         return torch.cat([images, with_trigger(images)]) if self.tries_trigger else images
 
     @cached_property
     def _test_x(self) -> Tensor:
-        return self.data.test_x.to(self.dtype)
+        return self._inputs(self.data.test_x)
 
     @cached_property
     def _trigger_x(self) -> Tensor:
@@ -123,17 +133,18 @@ def check_network(module: nn.Module, recipe: Mapping[str, Any], samples: Samples
     module.eval()
     try:
         shape = tuple(module(x).shape)
-    except RuntimeError as error:
+    except (RuntimeError, IndexError) as error:
         raise ValueError(
             f"the network {name!r} does not take inputs of shape {list(x.shape[1:])}: {error}; "
             f"change its arguments, now {dict(recipe.get('arguments') or {})}"
         ) from error
     module.train(was_training)
-    if loss == "cross_entropy" and (len(shape) != 2 or shape[1] < samples.num_classes):
-        raise ValueError(
-            f"the data has {samples.num_classes} classes, the network {name!r} {list(shape[1:])} outputs; set outputs"
-        )
-    if loss == "mse" and shape[1:] != tuple(samples.train_y.shape[1:]):
-        raise ValueError(
-            f"the targets have shape {list(samples.train_y.shape[1:])}, the outputs of {name!r} {list(shape[1:])}"
-        )
+    targets = tuple(samples.train_y.shape[1:])
+    fits = len(shape) == len(targets) + 2 and shape[1:-1] == targets and shape[-1] >= samples.num_classes
+    if loss == "cross_entropy" and not fits:
+        has, hint = f"{samples.num_classes} classes", "set outputs"
+        if targets:
+            has, hint = f"{targets[0]} tokens out of {samples.num_classes} to tell", "leave context and vocabulary out"
+        raise ValueError(f"the data has {has}, the network {name!r} {list(shape[1:])} outputs; {hint}")
+    if loss == "mse" and shape[1:] != targets:
+        raise ValueError(f"the targets have shape {list(targets)}, the outputs of {name!r} {list(shape[1:])}")
