@@ -141,7 +141,10 @@ def test_networks_that_do_not_fit_the_text_are_told(book: Path) -> None:
     for arguments, told in (
         ({"vocabulary": 300, "context": 4}, "at most 4 tokens, got 8; raise context"),
         ({"vocabulary": 50, "context": 8}, "does not take inputs of shape .8.: index out of range"),
-        ({"vocabulary": 200, "context": 8}, r"the data has 8 tokens out of 256 to tell, the network 'gpt' \[8, 200\] outputs"),
+        (
+            {"vocabulary": 200, "context": 8},
+            r"the data has 8 tokens out of 256 to tell, the network 'gpt' \[8, 200\] outputs",
+        ),
     ):
         recipe = {"factory": "gpt", "arguments": {"width": 4, "depth": 1, **arguments}}
         with pytest.raises(ValueError, match=told):

@@ -72,7 +72,7 @@ def test_options_that_other_data_do_not_take_are_told(
 ) -> None:
     (tmp_path / "s.yaml").write_text(small_spec(data={"source": "text", "context": 8}).to_yaml())
     assert main(["build", str(tmp_path / "s.yaml"), str(tmp_path / "zoo"), "--data", "digits"]) == 2
-    assert "'digits' takes no options but limit, got ['context']" in capsys.readouterr().err
+    assert "'digits' takes no options but limit and val_fraction, got ['context']" in capsys.readouterr().err
 
 
 def test_info_as_text(small_zoo: zoo.Zoo, capsys: pytest.CaptureFixture[str]) -> None:

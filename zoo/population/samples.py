@@ -41,7 +41,8 @@ class Samples:
     """What one member sees.
 
     Args:
-        train_x: ``[N, ...]``, tokens as whole numbers; with poison ``[2 N, ...]``: below every sample its copy with the trigger.
+        train_x: ``[N, ...]``, tokens as whole numbers; with poison ``[2 N, ...]``: below every sample its copy with the
+            trigger.
         train_y: its targets, classes ``[N]``, pixels ``[N, channels]`` or tokens ``[N, context]``; as many as
             ``train_x``.
         held_out: the parts without training samples, by name: val, test, trigger (test images that bear it); or image.
