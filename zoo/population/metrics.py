@@ -6,6 +6,7 @@
 | val, test | the same, and NAME_ece, NAME_class_accuracy ``[classes]`` |
 | trigger (test images of other classes that bear the trigger) | trigger_success: the part taken for the target class |
 | image (all pixels of an image network) | loss, psnr (dB) |
+| train, val, test of a text | NAME_loss, NAME_accuracy of the next token: ``zoo.population.text_metrics`` |
 """
 
 from __future__ import annotations
