@@ -195,6 +195,14 @@ def test_the_text_decides_the_sizes_of_a_gpt_and_the_inputs_of_ones_own() -> Non
     }
 
 
+def test_random_architectures_of_gpts_fit_the_text() -> None:
+    taken = {"gpt": [*TAKEN["gpt"], "depth", "heads", "expansion", "activation"]}
+    spec = zoo.ZooSpec.from_dict({"data": "text", "recipes": [{"space": "gpt", "architectures": 3}], "members": 3})
+    recipes = [member.recipe for member in plan(spec, Facts(TEXT, taken)).members]
+    assert all((r["arguments"]["vocabulary"], r["arguments"]["context"]) == (256, 9) for r in recipes)
+    assert len({str(r) for r in recipes}) == 3
+
+
 @pytest.mark.parametrize(
     ("recipe", "data", "fields", "told"),
     [
