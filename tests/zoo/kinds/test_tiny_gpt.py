@@ -1,27 +1,23 @@
 """The zoo of small GPTs: losses fall, networks re-create and trace, and reports and exports take it."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from shrinking import built, settings_that_differ, spec_of
 
 import zoo
 from zoo.sources import load
 
-ROOT = Path(__file__).parents[3]
-
 
 @pytest.fixture(scope="module")
 def gpts(tmp_path_factory: pytest.TempPathFactory) -> zoo.Zoo:
-    """Eight networks of the very YAML, trained for less long."""
-    spec = zoo.ZooSpec.from_yaml(ROOT / "scripts" / "specs" / "tiny_gpt.yaml")
-    small = dataclasses.replace(spec, members=8, epochs=5, keep=(0, 1, 3, 5), data=spec.data | {"limit": 640})
-    # Whatever the automatic choice is: networks of the reference trainer re-create bit for bit.
-    small = dataclasses.replace(small, trainer="reference")
-    return zoo.build(small, tmp_path_factory.mktemp("gpts") / "zoo", workers=0, progress=False)
+    """Eight networks trained for less long, by the trainer whose networks re-create bit for bit."""
+    data = spec_of("tiny_gpt").data | {"limit": 640}
+    spec = spec_of("tiny_gpt", members=8, epochs=5, keep=(0, 1, 3, 5), data=data, trainer="reference")
+    return built(spec, tmp_path_factory.mktemp("gpts"))
 
 
 def unigram_entropy(tokens: torch.Tensor) -> float:
@@ -45,8 +41,8 @@ def test_every_network_learns_more_than_how_often_a_token_occurs(gpts: zoo.Zoo) 
 
 
 def test_hyper_parameters_vary(gpts: zoo.Zoo) -> None:
-    for name in ("lr", "weight_decay", "width", "depth", "arguments.heads", "activation", "seed"):
-        assert len(set(gpts.table[name].to_pylist())) > 1, name
+    names = ["lr", "weight_decay", "width", "depth", "arguments.heads", "activation", "seed"]
+    assert settings_that_differ(gpts, names) == set(names)
 
 
 def test_networks_recreate_bit_for_bit_and_go_on_as_modules(gpts: zoo.Zoo) -> None:
