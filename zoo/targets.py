@@ -37,13 +37,18 @@ def state_column(zoo: "Zoo", name: str, index: np.ndarray, state: np.ndarray) ->
     import pyarrow as pa
 
     column = zoo.arrow_column(name)
-    if not pa.types.is_list(column.type):
-        return column.take(pa.array(index))
+    # A network without the metric, such as the accuracy of an image network, has no value in any state.
+    return _of_lists(column, index, state) if pa.types.is_list(column.type) else column.take(pa.array(index))
+
+
+def _of_lists(column: "pa.Array", index: np.ndarray, place: np.ndarray) -> "pa.Array":
+    """Value ``place [S]`` of the lists ``index [S]`` of a column; null where there is no list."""
+    import pyarrow as pa
+
     lengths = column.value_lengths().fill_null(0).to_numpy()
     starts = np.cumsum(lengths) - lengths
-    # A network without the metric, such as the accuracy of an image network, has no value in any state.
     missing = column.is_null().to_numpy(zero_copy_only=False)[index]
-    return column.flatten().take(pa.array(starts[index] + state, mask=missing))
+    return column.flatten().take(pa.array(starts[index] + place, mask=missing))
 
 
 def value_name(name: str, columns: Sequence[str]) -> tuple[str, int | None]:
@@ -60,14 +65,14 @@ def value_name(name: str, columns: Sequence[str]) -> tuple[str, int | None]:
 def value_at(column: "pa.Array", name: str, place: int) -> "pa.Array":
     """One value of each list of a column; raises ValueError where it has no lists, or shorter ones."""
     import pyarrow as pa
-    import pyarrow.compute as compute
 
     if not pa.types.is_list(column.type):
         raise ValueError(f"target: expected a column with several values a state, got {name!r}; leave out /{place}")
-    shortest = compute.min(column.value_lengths()).as_py() or 0
+    shortest = min(column.drop_null().value_lengths().to_pylist(), default=place + 1)
     if place >= shortest:
         raise ValueError(f"target: expected {name}/PLACE with a place below {shortest}, got {name}/{place}")
-    return compute.list_element(column, place)
+    index = np.arange(len(column))
+    return _of_lists(column, index, np.full_like(index, place))
 
 
 def list_rows(column: "pa.Array") -> np.ndarray:
