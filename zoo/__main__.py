@@ -8,6 +8,7 @@ from graphs.commanding import CommandLine
 from zoo.engines.options import PATIENCE
 from zoo.exporting.commands import add_exporting
 from zoo.importers.commands import add_importing
+from zoo.recreating import add_recreating
 from zoo.reporting.commands import add_reporting
 from zoo.spec import TRAINERS
 
@@ -112,19 +113,6 @@ def verify(options: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def recreate(options: argparse.Namespace) -> int:
-    """Train one network again and compare."""
-    import torch
-
-    from zoo.recreation import recreate as train_again
-    from zoo.store import open_zoo
-
-    member = open_zoo(options.out).find(options.id)
-    same = torch.equal(train_again(member).view(torch.int32), member.trajectory().view(torch.int32))
-    print(f"{member.id}: {len(member.epochs)} states {'agree bit for bit' if same else 'DIFFER'}")
-    return 0 if same else 1
-
-
 def command_line() -> CommandLine:
     """The commands with their options."""
     line = CommandLine("zoo", "Populations of trained networks.", EXAMPLES)
@@ -148,10 +136,7 @@ def command_line() -> CommandLine:
     one = line.command(verify, text, "examples:\n  zoo verify runs/digits\n  zoo verify runs/digits --json")
     one.add_argument("out", help="folder of the zoo")
     one.add_argument("--json", action="store_true", help="as JSON")
-    text = "Train one network again from its row of the table alone, and compare all its states bit for bit."
-    one = line.command(recreate, text, "examples:\n  zoo recreate runs/digits 3f9c   an id, or how it begins")
-    one.add_argument("out", help="folder of the zoo")
-    one.add_argument("id", help="id of the network, or its beginning")
+    add_recreating(line)
     add_reporting(line)
     add_exporting(line)
     add_importing(line)

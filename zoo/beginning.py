@@ -9,17 +9,19 @@ from graphs.durable import temporaries, write_durably
 from zoo.manifest import NAME, Manifest
 from zoo.planning import Facts, PlannedMember, plan, planned_recipes
 from zoo.spec import ZooSpec
+from zoo.trainers import choose_trainers
 from zoo.users import blamed_on
 
 if TYPE_CHECKING:
     from zoo.sources import Dataset
 
 
-def begin(spec: ZooSpec, root: Path) -> Manifest:
+def begin(spec: ZooSpec, root: Path, device: str = "cpu") -> Manifest:
     """The manifest of the zoo in ``root``, which is begun if there is none.
 
     A spec that fails here leaves the folder unclaimed: nothing is written before the data are read and every network
-    has been tried. Raises ValueError when the folder holds something else, or the zoo of another spec.
+    has been tried. ``device`` is where the stacked trainer is to train: cpu or cuda. Raises ValueError when the folder
+    holds something else, or the zoo of another spec.
     """
     manifest = _find_manifest(root)
     if manifest is not None and "imported" in manifest.header:
@@ -27,7 +29,7 @@ def begin(spec: ZooSpec, root: Path) -> Manifest:
             f"expected {root} to be free for a zoo, but it holds an imported one; build into another folder"
         )
     if manifest is None or _may_be_replaced(manifest, spec, root):
-        manifest = _claim(root, spec, make_header(spec))
+        manifest = _claim(root, spec, make_header(spec, device))
     there = _read_spec(manifest, spec, root)
     _check_unedited(there, manifest.header, root)
     _check_same(there, spec, root)
@@ -88,7 +90,7 @@ def _shard_files(root: Path) -> list[Path]:
     return sorted((root / "shards").glob("shard-*.safetensors"))
 
 
-def make_header(spec: ZooSpec) -> dict[str, Any]:
+def make_header(spec: ZooSpec, device: str = "cpu") -> dict[str, Any]:
     """Everything that the bytes of a zoo depend on beside its spec, found once: data, trainers, versions."""
     from zoo.sources import load
 
@@ -96,11 +98,11 @@ def make_header(spec: ZooSpec) -> dict[str, Any]:
     known = data_facts(data)
     recipes = [recipe for entry in planned_recipes(spec, known) for recipe in entry]
     facts = Facts(known, {recipe.factory: _parameters(recipe.factory) for recipe in recipes})
-    architectures = plan(spec, facts).architectures
-    for member in architectures.values():
+    planned = plan(spec, facts)
+    for member in planned.architectures.values():
         with blamed_on(member.recipe["factory"]):
             _try(spec, member, data)
-    trainers = {name: _trainer(spec, member) for name, member in architectures.items()}
+    trainers = choose_trainers(spec, planned, data, device)
     return {
         "spec": spec.digest,
         "content": spec.to_dict(),
@@ -168,51 +170,6 @@ def _try(spec: ZooSpec, member: PlannedMember, data: "Dataset") -> None:
     module = initialise(job.recipe, job.settings[0])
     check_network(module, job.recipe, samples, name)
     check_loss(name, module, samples.train_x[: spec.batch_size], samples.train_y[: spec.batch_size])
-
-
-def _trainer(spec: ZooSpec, member: PlannedMember) -> dict[str, str]:
-    """The trainer of one architecture and why."""
-    if spec.trainer == "reference":
-        return {"name": "reference", "why": "the spec asks for it"}
-    reasons = {}
-    for name, why_not in {"native": _why_not_native, "stacked": _why_not_stacked}.items():
-        if spec.trainer not in ("auto", name):
-            continue
-        reasons[name] = why_not(member)
-        if reasons[name] is None:
-            return {"name": name, "why": "; ".join([ADVANTAGES[name], *_told(reasons)])}
-    if spec.trainer != "auto":
-        raise ValueError(
-            f"recipe {member.recipe['factory']}: the {spec.trainer} trainer does not take it "
-            f"({reasons[spec.trainer]}); set trainer to auto or reference"
-        )
-    return {"name": "reference", "why": "; ".join(_told(reasons))}
-
-
-ADVANTAGES = {"native": "compiled, one network at a time", "stacked": "many networks of one architecture train at once"}
-
-
-def _told(reasons: dict[str, str | None]) -> list[str]:
-    """Why trainers were passed over; the same reason once."""
-    names: dict[str, list[str]] = {}
-    for name, reason in reasons.items():
-        if reason is not None:
-            names.setdefault(reason, []).append(name)
-    return [f"not {' or '.join(who)}: {reason}" for reason, who in names.items()]
-
-
-def _why_not_native(member: PlannedMember) -> str | None:
-    from zoo.population.losses import loss_name
-    from zoo.population.native import why_not_compiled
-
-    loss = loss_name(member.loss, fits_images=member.settings["image"] is not None)
-    return why_not_compiled(member.full_recipe, loss)
-
-
-def _why_not_stacked(member: PlannedMember) -> str | None:
-    from zoo.population import why_not_stackable
-
-    return why_not_stackable(member.recipe)
 
 
 def _check_empty(root: Path) -> None:

@@ -51,7 +51,8 @@ def build(
         progress: show a bar with members a second and the time left on standard error.
         address: of the Ray cluster; None starts one on this machine. For Slurm see ``zoo.engines.slurm_arrays``.
         patience: seconds without a batch trained after which a worker counts as hung, is killed and replaced.
-        gpus: share of a GPU leased to each shard, by Ray or Slurm.
+        gpus: share of a GPU leased to each shard, by Ray or Slurm. A zoo that is begun with one trains on it whatever
+            the stacked trainer takes.
 
     Returns the zoo. Raises ValueError for a bad spec, a folder of another zoo or one at which another build is at work;
     BuildError when training raised or the disk is full; KeyboardInterrupt with how to go on.
@@ -69,7 +70,7 @@ def build(
     root = mirror.fetch() if mirror else Path(out)
     chosen = mirror.watch(chosen) if mirror else chosen
     with told(spec, root, out), builder_lock(_folder(root)):
-        manifest = begin(spec, root)
+        manifest = begin(spec, root, device="cuda" if gpus else "cpu")
         planned = plan(spec, manifest.facts)
         _train(root, manifest, planned, chosen, options, progress)
         _finish(spec, root, manifest, planned)

@@ -49,12 +49,12 @@ def _counts(values: list[str]) -> dict[str, int]:
 
 
 def trainers_of(header: dict[str, Any], table: Any) -> list[dict[str, Any]]:
-    """How many networks each trainer made, and why it was chosen."""
+    """How many networks each trainer made, why it was chosen, and the stack's size and the device where it has them."""
     chosen = Counter()
     for architecture, count in Counter(table["architecture"].to_pylist()).items():
-        row = header["trainers"][architecture]
-        chosen[row["name"], row["why"]] += count
-    return [{"name": name, "why": why, "members": n} for (name, why), n in sorted(chosen.items())]
+        chosen[tuple(sorted(header["trainers"][architecture].items()))] += count
+    rows = [{**dict(facts), "members": n} for facts, n in chosen.items()]
+    return sorted(rows, key=lambda row: (row["name"], row["why"], row.get("stack", 0)))
 
 
 def _topologies(root: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ def show_info(report: dict[str, Any]) -> str:
         _origin(report),
         f"versions       {', '.join(f'{k} {v}' for k, v in report['versions'].items())}",
     ]
-    lines += [f"trainer        {row['name']} for {row['members']}: {row['why']}" for row in report["trainers"]]
+    lines += [f"trainer        {_trainer(row)}" for row in report["trainers"]]
     lines += [f"topologies     {report['topologies']['traced']}"]
     lines += [f"untraceable    {count} recipes: {why}" for why, count in report["topologies"]["untraceable"].items()]
     return "\n".join([*lines, *_metric_lines(report["metrics"])])
@@ -28,6 +28,11 @@ def _origin(report: dict[str, Any]) -> str:
         return f"data           {report['data']['name']} ({report['data']['fingerprint'][:16]})"
     size = f"{imported['files']} files, {imported['bytes'] / 1e6:.1f} MB; {imported['duplicates']} duplicates left out"
     return f"imported       {imported['format']} from {imported['source']} ({size})"
+
+
+def _trainer(row: dict[str, Any]) -> str:
+    stacks = f" in stacks of {row['stack']} on {row['device']}" if "stack" in row else ""
+    return f"{row['name']} for {row['members']}{stacks}: {row['why']}"
 
 
 def _listed(counts: dict[str, int]) -> str:

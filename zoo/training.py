@@ -56,7 +56,7 @@ class ShardTrainer:
         starts = [self._start(member.parent) for member in members if member.parent is not None]
         job = make_job(members, self.spec.length, self.spec.batch_size, self.spec.keep or (), starts)
         with one_thread():
-            result = train(job, self.data, trainer=self.trainer(index), progress=progress)
+            result = train(job, self.data, trainer=self.trainer(index), progress=progress, **self._how(index))
         facts = {"shard": index, "recipe": job.recipe, "loss": job.loss, "layout": _layout(job)}
         facts |= {"ids": [member.id for member in members], "epochs": list(job.keep)}
         path = self.root / shard.file
@@ -70,6 +70,11 @@ class ShardTrainer:
         shard, place = self.plan.places[parent]
         opened = Shard.open(self.root / shard.file)
         return opened.layout.unflatten(opened.flat(-1, place), opened.other(-1, place))
+
+    def _how(self, index: int) -> dict[str, Any]:
+        """What was frozen for the stacked trainer; zoos that are older than these facts follow its rule."""
+        row = self.header["trainers"][self.plan.shards[index].architecture]
+        return {name: row[name] for name in ("stack", "device") if name in row}
 
     def _labels(self, members: Sequence[PlannedMember]) -> "Tensor | None":
         """Classes ``[E]`` of the images that image networks fit."""

@@ -9,7 +9,7 @@ from trainers import TRAINERS
 
 from graphs.layout import flat_layout
 from graphs.recipe import Recipe
-from zoo.population import MemberSettings, TrainingJob, train, why_not_stackable
+from zoo.population import MemberSettings, TrainingJob, train
 from zoo.population.batches import BatchOrder
 from zoo.population.initialising import initialise
 from zoo.sources import load
@@ -101,13 +101,12 @@ def test_image_networks_report_psnr_of_their_own_image(trainer, data):
         train(job([{"seed": 0, "image": 60}], recipe), data, trainer)
 
 
-def test_batch_norm_goes_through_the_reference_with_its_counters(data):
+@pytest.mark.parametrize("trainer", TRAINERS[:2])
+def test_batch_norm_with_its_counters(trainer, data):
     recipe = {"factory": "resnet", "arguments": {"input_shape": [1, 8, 8], "widths": [4], "blocks": [1]}}
-    result = train(job([{"seed": 0}, {"seed": 1}], recipe), data)
+    result = train(job([{"seed": 0}, {"seed": 1}], recipe), data, trainer)
     counters = result.other["norm.num_batches_tracked"]
     assert counters.tolist() == [[0, 0], [6, 6], [12, 12]]
-    with pytest.raises(ValueError, match=r"ResNet is not an nn.Sequential.*use trainer='reference'"):
-        train(job([{"seed": 0}], recipe), data, "stacked")
 
 
 @pytest.fixture
@@ -206,18 +205,3 @@ def test_jobs_that_contradict_themselves(data):
         train(job(rows(1), loss="hinge"), data)
     with pytest.raises(ValueError, match="some members fit an image and some do not"):
         job([{"seed": 0}, {"seed": 1, "image": 0}])
-
-
-@pytest.mark.parametrize(
-    ("recipe", "reason"),
-    [
-        ({"factory": "mlp"}, None),
-        ({"factory": "siren"}, None),
-        ({"factory": "cnn"}, None),
-        ({"factory": "vgg"}, "VGG is not an nn.Sequential"),
-        ({"factory": "torch.nn:BatchNorm1d", "arguments": {"num_features": 3}}, "BatchNorm1d is not an nn.Sequential"),
-    ],
-)
-def test_why_not_stackable(recipe, reason):
-    answer = why_not_stackable(recipe)
-    assert answer is None if reason is None else reason in str(answer)

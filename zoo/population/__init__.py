@@ -7,7 +7,7 @@ from graphs.lazy import lazy_exports
 if TYPE_CHECKING:
     from zoo.population.job import TRAINERS, PopulationResult, TrainingJob, train
     from zoo.population.settings import INITS, OPTIMISERS, MemberSettings
-    from zoo.population.stacked import stackable, why_not_stackable
+    from zoo.population.stacked_ways import stackable, why_not_stackable
 
 __all__ = [
     "INITS",
@@ -30,8 +30,8 @@ __getattr__, __dir__ = lazy_exports(
         "MemberSettings": "settings",
         "PopulationResult": "job",
         "TrainingJob": "job",
-        "stackable": "stacked",
+        "stackable": "stacked_ways",
         "train": "job",
-        "why_not_stackable": "stacked",
+        "why_not_stackable": "stacked_ways",
     },
 )

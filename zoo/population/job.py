@@ -132,6 +132,8 @@ def train(
     trainer: str = "reference",
     progress: Callable[[int], None] | None = None,
     dtype: torch.dtype | None = None,
+    device: str = "cpu",
+    stack: int | None = None,
 ) -> PopulationResult:
     """Train all members of a job.
 
@@ -142,6 +144,9 @@ def train(
             with it up to rounding, whatever its stack mates.
         progress: called with the number of members finished since the last call; with 0, often, as a sign of life.
         dtype: dtype of weights and data, torch.float32 by default.
+        device: where the stacked trainer trains, such as "cuda"; the others train on the processor alone. Batches are
+            drawn, and results returned, on the processor.
+        stack: members that the stacked trainer trains at once, by default as many as its rule says.
 
     Equal jobs give equal bytes in one-thread processes with the same versions. Raises ValueError for an unknown
     trainer, an architecture that the trainer does not take, and data that the network does not take.
@@ -152,4 +157,7 @@ def train(
         raise ValueError(f"unknown trainer {trainer!r}; choose one of {', '.join(TRAINERS)}")
     module, function = TRAINERS[trainer].split(":")
     run = getattr(import_module(module), function)
-    return run(job, data, progress=progress or (lambda finished: None), dtype=dtype or torch.float32)
+    more = {"device": device, "stack": stack} if trainer == "stacked" else {}
+    if not more and device != "cpu":
+        raise ValueError(f"the {trainer} trainer trains on the cpu, got device {device!r}; use trainer='stacked'")
+    return run(job, data, progress=progress or (lambda finished: None), dtype=dtype or torch.float32, **more)

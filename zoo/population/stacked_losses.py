@@ -13,12 +13,15 @@ Gradient = Callable[[Tensor, Tensor], Tensor]
 
 
 def cross_entropy_gradient(outputs: Tensor, targets: Tensor) -> Tensor:
-    """(softmax(outputs) - onehot(targets)) / B. Shapes: ``[k, B, classes]``, ``[k, B]`` -> ``[k, B, classes]``."""
+    """(softmax(outputs) - onehot(targets)) / targets of a member.
+
+    Shapes: ``[k, B, classes]``, ``[k, B]`` -> ``[k, B, classes]``, or with an axis of tokens after B.
+    """
     # By hand: torch's softmax is four times slower on short rows.
     chances = (outputs - outputs.amax(-1, keepdim=True)).exp_()
     chances.div_(chances.sum(-1, keepdim=True))
     minus_one = chances.new_full((), -1.0).expand(*targets.shape, 1)
-    return chances.scatter_add_(-1, targets[..., None], minus_one).div_(outputs.shape[1])
+    return chances.scatter_add_(-1, targets[..., None], minus_one).div_(targets[0].numel())
 
 
 def mse_gradient(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -34,18 +34,26 @@ class StackedNetwork:
         modules: the members' networks, of equal layers but for activations and dropout rates; the weights are copied.
         generators: the source of each member's dropout masks.
         dtype: dtype of the weights.
+        device: where they live.
 
     Shapes: ``forward`` takes samples ``[k, B, ...]`` of the first k members and gives ``[k, B, outputs]``; ``backward``
     takes the gradient of the outputs and fills ``gradients[:k]``.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], generators: list[torch.Generator], dtype: torch.dtype):
+    by_hand = True
+
+    def __init__(
+        self,
+        modules: Sequence[nn.Module],
+        generators: list[torch.Generator],
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+    ):
         reason = why_not_sequential(modules[0])
         if reason:
             raise ValueError(f"the stacked trainer does not take this network: {reason}; use the reference trainer")
-        self.weights = torch.stack([torch.cat([p.detach().flatten() for p in m.parameters()]) for m in modules]).to(
-            dtype
-        )
+        rows = [torch.cat([p.detach().flatten() for p in m.parameters()]) for m in modules]
+        self.weights = torch.stack(rows).to(device, dtype)
         self.gradients = torch.zeros_like(self.weights)
         self.layers: list[StackedLayer] = []
         offset, first = 0, True
@@ -70,6 +78,14 @@ class StackedNetwork:
             dy = layer.backward(dy)
             if getattr(layer, "first", False):
                 return
+
+    def states(self) -> Tensor:
+        """All members' state ``[E, P]``: their weights, for there is nothing else."""
+        return self.weights.clone()
+
+    def other(self) -> dict[str, Tensor]:
+        """The entries of their state_dict that are no weights: none."""
+        return {}
 
     @staticmethod
     def _views(module: nn.Module, matrix: Tensor, offset: int) -> list[Tensor]:
