@@ -23,7 +23,7 @@ RESERVED = ("state", "epoch", "file", "network", "layout", "other", "weights")
 
 def state_table(zoo: Zoo, states: str) -> "pa.Table":
     """A row a kept state, without its weights: id, state, epoch, then the columns of the zoo's table; one of a name in
-    ``RESERVED`` is called ``source.NAME``."""
+    ``RESERVED`` is called ``source.NAME``. The column epoch counts updates in a zoo that was trained by steps."""
     import pyarrow as pa
 
     index, state = state_places(zoo, states)
