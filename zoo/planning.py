@@ -13,6 +13,7 @@ from zoo.digests import digest
 from zoo.distributions import draw
 from zoo.hyperparameters import ARGUMENT, HYPERPARAMETERS, of_identity
 from zoo.lineage import with_descendants
+from zoo.population.settings import check_kind
 from zoo.seeds import member_seed
 from zoo.spec import RecipeSpec, ZooSpec
 
@@ -114,6 +115,8 @@ def plan(spec: ZooSpec, facts: Facts) -> Plan:
         for index, (recipe, place, values) in enumerate(_cells(spec, facts))
     )
     members = tuple(with_descendants(first, spec.descendants, spec.seed))
+    for member in members:
+        _check_kind(member, facts)
     ((most, count),) = Counter(member.id for member in members).most_common(1)
     if count > 1:
         settings = next(member.settings for member in members if member.id == most)
@@ -122,6 +125,16 @@ def plan(spec: ZooSpec, facts: Facts) -> Plan:
             "take seed out of the spec, then each network has its own"
         )
     return Plan(members, _shards(members, spec.shard_size))
+
+
+def _check_kind(member: PlannedMember, facts: Facts) -> None:
+    """Raise ValueError for hyper-parameters that a network of this kind, on these data, cannot have."""
+    settings, classes = member.settings, facts.data["num_classes"]
+    check_kind(*(settings[name] for name in ("image", "target_psnr", "label_noise", "poison_fraction")))
+    if settings["poison_fraction"] is not None and settings["target_class"] >= classes:
+        raise ValueError(
+            f"target_class: expected a class below {classes}, those of the data, got {settings['target_class']}"
+        )
 
 
 def _shards(members: tuple[PlannedMember, ...], size: int) -> tuple[PlannedShard, ...]:

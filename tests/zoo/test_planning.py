@@ -166,3 +166,19 @@ def test_a_million_networks_have_a_million_seeds_that_look_random() -> None:
     assert not {member_seed(4, index) for index in range(100)} & set(seeds[:100])
     with pytest.raises(ValueError, match="got network number 2147483648"):
         member_seed(0, 2**31)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"fixed": {"target_psnr": 30}}, "target_psnr 30.0 is for image networks"),
+        ({"recipes": ["siren"], "random": {"label_noise": [0.0, 0.5]}}, "are for classifiers, got 0.5 and None"),
+        ({"recipes": ["siren"], "fixed": {"poison_fraction": 0}}, "are for classifiers, got 0.0 and 0.0"),
+        ({"grid": {"poison_fraction": [0, 0.1]}, "fixed": {"target_class": 10}}, "a class below 10, .* got 10"),
+        ({"descendants": [{"grid": {"target_psnr": [30]}}]}, "target_psnr 30.0 is for image networks"),
+    ],
+)
+def test_hyper_parameters_of_another_kind_of_network(fields: dict[str, Any], message: str) -> None:
+    members = {"members": None} if "grid" in fields else {}
+    with pytest.raises(ValueError, match=message):
+        planned(**(fields | members))

@@ -22,6 +22,8 @@ def noisy_labels(settings: MemberSettings, labels: Tensor, classes: int) -> Tens
         return labels
     if labels.ndim != 1:
         raise ValueError("label_noise is for images with classes, the data are text; take it out")
+    if labels.ndim != 1:
+        raise ValueError(f"label_noise is for one class a sample, the data have {list(labels.shape[1:])} tokens each")
     if classes < 2:
         raise ValueError(f"label_noise needs at least two classes to confuse, the data has {classes}; take it out")
     generator = torch.Generator().manual_seed(settings.stream("label_noise"))

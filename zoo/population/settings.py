@@ -80,6 +80,7 @@ class MemberSettings:
             _range(name, getattr(self, name), "in [0, 1)", 0 <= (getattr(self, name) or 0) < 1)
         for name in ("label_noise", "poison_fraction"):
             _range(name, getattr(self, name), "in [0, 1]", 0 <= (getattr(self, name) or 0) <= 1)
+        check_kind(self.image, self.target_psnr, self.label_noise, self.poison_fraction)
         if self.step_size is not None:
             _range("step_size", self.step_size, "at least 1", self.step_size >= 1)
         _range(
@@ -96,6 +97,19 @@ class MemberSettings:
     def stream(self, purpose: str) -> int:
         """The seed of one of the member's independent random streams."""
         return int.from_bytes(hashlib.sha256(f"{self.seed}/{purpose}".encode()).digest()[:7], "big")
+
+
+def check_kind(image: int | None, target_psnr: float | None, label_noise: float, poison_fraction: float | None) -> None:
+    """Raise ValueError for what image networks alone have, or classifiers alone."""
+    if image is None and target_psnr is not None:
+        raise ValueError(
+            f"target_psnr {target_psnr} is for image networks, and a classifier has no PSNR; take it out, or set image"
+        )
+    if image is not None and (label_noise or poison_fraction is not None):
+        raise ValueError(
+            f"label_noise and poison_fraction are for classifiers, got {label_noise} and {poison_fraction} for the one "
+            f"of image {image}, which has no labels; set them under the recipes of classifiers"
+        )
 
 
 def _choice(what: str, value: str, choices: tuple[str, ...]) -> None:
