@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.planning import Plan, PlannedMember
 from zoo.spec import ZooSpec
+from zoo.users import blamed_on
 
 if TYPE_CHECKING:
     from zoo.population import TrainingJob
     from zoo.sources import Dataset
 
 ADVANTAGES = {"native": "compiled, one network at a time", "stacked": "many networks of one architecture train at once"}
-# What auto tries, the best first. One GPU is quicker with many networks than a core with one.
+# What auto tries, the best first. Who leases a GPU means to train on it.
 PREFERRED = {"cpu": ("native", "stacked"), "cuda": ("stacked", "native")}
 
 
@@ -28,7 +29,8 @@ def _choose(spec: ZooSpec, members: Sequence[PlannedMember], data: "Dataset", de
         return {"name": "reference", "why": "the spec asks for it"}
     job, reasons = _job(spec, _different(members)), {}
     for name in PREFERRED[device] if spec.trainer == "auto" else (spec.trainer,):
-        reasons[name] = WHY_NOT[name](job, data)
+        with blamed_on(job.recipe["factory"]):
+            reasons[name] = WHY_NOT[name](job, data)
         if (spec.trainer, name, device, reasons[name]) == ("auto", "stacked", "cpu", None):
             reasons[name] = _why_not_worthwhile(_job(spec, members[: spec.shard_size]), data)
         if reasons[name] is None:

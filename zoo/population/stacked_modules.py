@@ -17,8 +17,8 @@ class StackedModules:
     """E networks of one module that run, and are differentiated, together.
 
     ``weights`` are the parameters alone; what else is of a member's state, such as running statistics, its own forward
-    updates. torch.compile made a step of 32 vision transformers 2.8 times faster after 100 seconds of compiling, and
-    did not take batch norm, so that it is left out. Of a network that diverged the counters of batches go on counting.
+    updates. Of a network that diverged the counters of batches go on counting. torch.compile made a step of 32 vision
+    transformers 2.8 times faster after some 100 seconds of compiling, and did not take batch norm: it is left out.
 
     Args:
         modules: the members' networks, equal but for their numbers; they are cast, and the first one is kept to run.
