@@ -82,6 +82,21 @@ def test_at_usual_rates_rounding_alone_sets_them_apart(name: str) -> None:
     assert stacked <= max(1e-4, 5 * one)
 
 
+def test_language_models_on_a_text() -> None:
+    recipe = {"factory": "gpt", "arguments": {"vocabulary": 256, "context": 8, "width": 8}}
+    members = tuple({**row, "activation": None, "train_fraction": [1, 0.4][i % 2]} for i, row in enumerate(rows()))
+    job, data = TrainingJob(recipe, members, 1, 10, keep=(0, 1)), load("text", limit=40, context=8)
+    one, stacked = (train(job, data, trainer, dtype=torch.float64) for trainer in ("reference", "stacked"))
+    assert (one.states - stacked.states).abs().max() <= 1e-9
+    assert (
+        one.metrics.keys()
+        == stacked.metrics.keys()
+        == {f"{part}_{metric}" for part in ("train", "test") for metric in ("loss", "accuracy")}
+    )
+    for metric, values in one.metrics.items():
+        assert abs(values - stacked.metrics[metric]).max() <= 1e-9, metric
+
+
 @pytest.mark.parametrize("name", ["resnet", "gpt"])
 def test_members_that_see_different_numbers_of_samples(name: str) -> None:
     members = [row | {"train_fraction": [1, 0.5, 0.35][i % 3]} for i, row in enumerate(rows())]
