@@ -35,7 +35,8 @@ from graphs.recipe import FAMILIES, Recipe
 from zoo.beginning import versions
 from zoo.building import build
 from zoo.manifest import Manifest, file_record
-from zoo.planning import Facts, Plan, PlannedShard, plan
+from zoo.planning import plan
+from zoo.plans import Facts, Plan, PlannedShard
 from zoo.population import PopulationResult
 from zoo.shards import shard_bytes
 from zoo.spec import ZooSpec

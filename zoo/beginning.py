@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from graphs.durable import temporaries, write_durably
 from zoo.manifest import NAME, Manifest
-from zoo.planning import Facts, PlannedMember, plan, planned_recipes
+from zoo.planning import plan, planned_recipes
+from zoo.plans import Facts, PlannedMember
 from zoo.spec import ZooSpec
 from zoo.trainers import choose_trainers
 from zoo.users import blamed_on

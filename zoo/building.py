@@ -11,7 +11,8 @@ from zoo.engines import PATIENCE, EngineOptions, Event, choose
 from zoo.locking import builder_lock
 from zoo.manifest import NAME, Manifest, fault, file_record, size_fault
 from zoo.mirroring import Mirror, is_url
-from zoo.planning import Plan, plan
+from zoo.planning import plan
+from zoo.plans import Plan, PlannedShard
 from zoo.progress import BuildProgress
 from zoo.shards import Shard
 from zoo.spec import ZooSpec
@@ -118,9 +119,8 @@ def _train(
                 errors.append(event.error)
             shown.tell(event)
 
-        # Children start from what their parents became, so these are safe before any child begins.
-        for generation in sorted({shard.generation for shard in missing}):
-            engine(root, [s.index for s in missing if s.generation == generation], options, tell)
+        for generation in _generations(missing):
+            engine(root, generation, options, tell)
             if errors:
                 break
     _sweep_temporaries(root)
@@ -129,6 +129,14 @@ def _train(
             f"{len(errors)} of {len(planned.shards)} shards could not be trained; the others are safe in {root}, and "
             "building again tries these anew:\n" + "\n".join(sorted(errors))
         )
+
+
+def _generations(missing: list[PlannedShard]) -> list[list[int]]:
+    """The shards of each generation: parents are safe before any child starts from what they became."""
+    return [
+        [shard.index for shard in missing if shard.generation == generation]
+        for generation in sorted({shard.generation for shard in missing})
+    ]
 
 
 def _acknowledged(root: Path, manifest: Manifest, event: Event) -> Event:

@@ -12,7 +12,7 @@ from zoo.sections import SECTIONS, freeze_sections
 from zoo.seeds import member_seed
 
 if TYPE_CHECKING:
-    from zoo.planning import PlannedMember
+    from zoo.plans import PlannedMember
 
 # What decides the weights that a child takes from its parent, or how these are made.
 INHERITED = ("init", "init_scale", "image", *(name for name, h in HYPERPARAMETERS.items() if h.in_recipe))

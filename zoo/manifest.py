@@ -14,7 +14,7 @@ from typing import Any
 
 from graphs.durable import append_durably, write_durably
 from zoo.digests import canonical_json, file_digest
-from zoo.planning import Facts
+from zoo.plans import Facts
 
 # Lines have checksums since format 2; a zoo of format 1 is read, and gone on with, as it is.
 FORMAT, UNSUMMED = 2, 1

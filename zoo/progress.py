@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from zoo.engines import Event
-from zoo.planning import Plan, PlannedShard
+from zoo.plans import Plan, PlannedShard
 
 
 class BuildProgress:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.hyperparameters import HYPERPARAMETERS
 from zoo.member import Member
-from zoo.planning import SETTINGS, PlannedMember
+from zoo.planning import SETTINGS
+from zoo.plans import PlannedMember
 from zoo.training import load_checked, make_job, one_thread
 
 if TYPE_CHECKING:

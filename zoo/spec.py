@@ -8,6 +8,7 @@ from typing import Any
 from graphs.recipe import FAMILIES
 from zoo.architectures import check_drawn, check_shares, check_space
 from zoo.digests import digest
+from zoo.keeping import check_count, states_kept
 from zoo.lineage import Generation, grown
 from zoo.sections import SECTIONS, check_mapping, freeze_sections
 
@@ -109,10 +110,10 @@ class ZooSpec:
         _set(self, "descendants", _generations(self.descendants))
         self._check_length()
         for name, low in (("batch_size", 1), ("seed", 0), ("shard_size", 1), ("repeats", 1)):
-            _check_int(name, getattr(self, name), low)
+            check_count(name, getattr(self, name), low)
         if self.trainer not in TRAINERS:
             raise ValueError(f"trainer: expected one of {', '.join(TRAINERS)}, got {self.trainer!r}")
-        _set(self, "keep", _states_kept(self.keep, next(iter(self.length.items()))))
+        _set(self, "keep", states_kept(self.keep, next(iter(self.length.items()))))
         self._check_count()
         for recipe in self.recipes:
             _check_together(recipe, self.hyperparameters(recipe))
@@ -125,7 +126,7 @@ class ZooSpec:
         if self.epochs is None and self.steps is None:
             _set(self, "epochs", EPOCHS)
         for name, count in self.length.items():
-            _check_int(name, count, 1)
+            check_count(name, count, 1)
 
     def _check_count(self) -> None:
         grids = bool(self.grid) or any(recipe.grid for recipe in self.recipes)
@@ -139,7 +140,7 @@ class ZooSpec:
         if not grids and self.repeats != 1:
             raise ValueError(f"repeats: {self.repeats} is for a grid, and there is none; give members instead")
         if self.members is not None:
-            _check_int("members", self.members, len(self.recipes))
+            check_count("members", self.members, len(self.recipes))
             check_shares(self.recipes, self.members)
 
     def hyperparameters(self, recipe: RecipeSpec) -> dict[str, tuple[str, Any]]:
@@ -235,11 +236,6 @@ def _check_fields(where: str, cls: type, content: Any, required: tuple[str, ...]
     return dict(content)
 
 
-def _check_int(name: str, value: Any, low: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise ValueError(f"{name}: expected a whole number >= {low}, got {value!r}")
-
-
 def _source(data: Any) -> dict[str, Any]:
     data = {"source": str(data)} if isinstance(data, (str, Path)) else data
     if not isinstance(data, Mapping) or not isinstance(data.get("source"), str):
@@ -268,31 +264,6 @@ def _generations(generations: Any) -> tuple[Generation, ...]:
         one if isinstance(one, Generation) else Generation(**_check_fields("descendants", Generation, one, required=()))
         for one in generations
     )
-
-
-def _states_kept(keep: Any, length: tuple[str, int]) -> tuple[int, ...]:
-    unit, last = length
-    if keep is None:
-        return (last,)
-    if isinstance(keep, str) and keep.startswith("every:"):
-        every = keep.removeprefix("every:").strip()
-        if not every.isdecimal():
-            raise ValueError(f"keep: expected every:N with a whole number N >= 1, got {keep!r}; write every:5")
-        keep = {"every": int(every)}
-    if isinstance(keep, Mapping):
-        if set(keep) != {"every"}:
-            raise ValueError(f"keep: expected a list of {unit} or {{every: n}}, got {keep!r}")
-        _check_int("keep every", keep["every"], 1)
-        return tuple(sorted({*range(0, last + 1, keep["every"]), last}))
-    if not isinstance(keep, (list, tuple)) or not keep:
-        raise ValueError(f"keep: expected a list of {unit} or {{every: n}}, got {keep!r}")
-    for place in keep:
-        _check_int("keep", place, 0)
-    if max(keep) > last:
-        raise ValueError(
-            f"keep: {unit.removesuffix('s')} {max(keep)} is never reached, training ends after {last}; raise {unit}"
-        )
-    return tuple(sorted(set(keep)))
 
 
 def _options(entry: tuple[str, Any]) -> list[Any]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.digests import canonical_json
 from zoo.hyperparameters import ARGUMENT, HYPERPARAMETERS
-from zoo.planning import Plan, PlannedMember
+from zoo.plans import Plan, PlannedMember
 from zoo.shards import Shard
 from zoo.spec import ZooSpec
 from zoo.splits import split_of

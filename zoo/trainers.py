@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from zoo.planning import Plan, PlannedMember
+from zoo.plans import Plan, PlannedMember
 from zoo.spec import ZooSpec
 from zoo.users import blamed_on
 

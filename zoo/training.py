@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from graphs.durable import write_durably
 from zoo.manifest import Manifest, file_record
-from zoo.planning import PlannedMember, plan
+from zoo.planning import plan
+from zoo.plans import PlannedMember
 from zoo.shards import Shard, shard_bytes
 from zoo.spec import ZooSpec
 

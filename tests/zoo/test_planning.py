@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from zoo.distributions import draw
-from zoo.planning import Facts, plan
+from zoo.planning import plan
+from zoo.plans import Facts
 from zoo.seeds import member_seed
 from zoo.spec import ZooSpec
 

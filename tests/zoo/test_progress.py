@@ -6,7 +6,8 @@ import pytest
 
 from zoo import ZooSpec
 from zoo.engines import Event
-from zoo.planning import Facts, plan
+from zoo.planning import plan
+from zoo.plans import Facts
 from zoo.progress import BuildProgress
 
 

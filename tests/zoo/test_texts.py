@@ -12,7 +12,8 @@ from torch.nn import functional
 import zoo
 from graphs import Recipe
 from zoo import sources
-from zoo.planning import Facts, plan
+from zoo.planning import plan
+from zoo.plans import Facts
 from zoo.population import TrainingJob
 from zoo.population.losses import cross_entropy
 from zoo.population.samples import JobSamples, Part, Samples, check_network

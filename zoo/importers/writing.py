@@ -11,7 +11,7 @@ from zoo.importers.network import ForeignNetwork
 from zoo.importers.rows import joined, rows_of
 from zoo.importers.sources import Sources
 from zoo.manifest import Manifest, file_record
-from zoo.planning import architecture_digest
+from zoo.plans import architecture_digest
 from zoo.shards import shard_bytes
 from zoo.table import table_bytes
 from zoo.topologies import topology_files, trace_recipes
