@@ -132,6 +132,7 @@ LAYOUTS = {
     "bench_population": speed,
     "bench_store": rates,
     "coverage": counts,
+    "modelzoos": rates,
     "quickstart": by_model,
 }
 
