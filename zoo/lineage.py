@@ -80,7 +80,7 @@ def with_descendants(
     members: Iterable["PlannedMember"], generations: Iterable[Generation], seed: int
 ) -> "Iterator[PlannedMember]":
     """The networks and their descendants, one generation after another."""
-    parents, index = list(members), 0
+    parents = list(members)
     yield from parents
     index = len(parents)
     for generation in generations:

@@ -13,13 +13,14 @@ from zoo.population.course import Course
 from zoo.population.initialising import member_network
 from zoo.population.job import TrainingJob
 from zoo.population.losses import find_loss, loss_name
-from zoo.population.metrics import Metrics, class_metrics, member_metrics, reached, stacked_metrics
+from zoo.population.metrics import Metrics, member_metrics, reached, stacked_metrics
 from zoo.population.pruning import flat_mask
 from zoo.population.samples import JobSamples, Part
 from zoo.population.stacked_buffers import Buffers
 from zoo.population.stacked_losses import loss_gradient
 from zoo.population.stacked_optim import FlatAdam, FlatSGD
 from zoo.population.stacked_ways import stack_networks
+from zoo.population.text_metrics import add_windows
 
 OPTIMISERS = {"sgd": FlatSGD, "adam": FlatAdam, "adamw": FlatAdam}
 EVALUATION_BATCH = 100
@@ -162,8 +163,7 @@ class Stack:
             own = [part[name] for part in parts]
             for e, first, outputs in self._batches(own):
                 y = own[e].y[first : first + len(outputs)]
-                for metric, value in class_metrics(name, self.loss, outputs, y).items():
-                    found[e][metric] = found[e].get(metric, 0.0) + value * len(y) / len(own[e].y)
+                add_windows(found[e], name, self.loss, outputs, y, len(own[e].y))
         return found
 
     def _outputs(self, parts: Sequence[Part]) -> list[Tensor]:

@@ -25,7 +25,16 @@ def text_metrics(loss: Loss, run: Callable[[Tensor], Tensor], parts: Mapping[str
     for name, part in parts.items():
         windows = max(1, TOKENS_AT_ONCE // part.x.shape[1])
         for rows, y in zip(part.rows.split(windows), part.y.split(windows), strict=True):
-            # All windows have equally many tokens, so that the mean is that of the batches, by their windows.
-            for metric, value in class_metrics(name, loss, run(part.x[rows]), y).items():
-                found[metric] = found.get(metric, 0.0) + value * len(rows) / len(part.rows)
+            add_windows(found, name, loss, run(part.x[rows]), y, len(part.rows))
     return found
+
+
+def add_windows(found: Metrics, part: str, loss: Loss, outputs: Tensor, targets: Tensor, count: int) -> None:
+    """Add what some of the ``count`` windows of a part give to its metrics.
+
+    All windows have equally many tokens, so that the mean is that of the batches, by their windows.
+
+    Shapes: outputs ``[B, context, vocabulary]``, targets ``[B, context]``.
+    """
+    for metric, value in class_metrics(part, loss, outputs, targets).items():
+        found[metric] = found.get(metric, 0.0) + value * len(targets) / count
