@@ -17,7 +17,7 @@ from zoo.population.stacked_ways import differ_freely, why_not_trained
 from zoo.sources import Dataset
 
 # Bytes of the largest tensor of a step above which one network keeps a core busy, and members of a stack from which on
-# torch.vmap is faster than one network at a time: scripts/bench_stacks.py measured both.
+# torch.vmap is faster than one network at a time: scripts/bench_stacks.py measures both.
 LARGE, FEW = 2**18, 4
 
 
