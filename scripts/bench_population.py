@@ -25,7 +25,7 @@ from torch.nn import functional
 from graphs.families.activations import ACTIVATIONS
 from graphs.recipe import Recipe
 from zoo.population import OPTIMISERS, TrainingJob, train
-from zoo.population.native_build import library
+from zoo.population.native_build import TRAINER
 from zoo.sources import Dataset, load
 
 CNN_S = {
@@ -149,7 +149,7 @@ def operations(case: Case) -> float:
 
 def limits() -> list[dict[str, Any]]:
     """What the core does at best, and in a product of large matrices."""
-    rounds = library().fma_rounds
+    rounds = TRAINER.load().fma_rounds
     rounds.restype, rounds.argtypes = ctypes.c_double, [ctypes.c_long, ctypes.c_void_p]
     matrix = torch.rand(1024, 1024)
 

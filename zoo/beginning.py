@@ -134,14 +134,14 @@ def versions(compiled: bool = False) -> dict[str, str]:
     import numpy
     import torch
 
-    from zoo.population.native_build import fingerprint
+    from zoo.population.native_build import TRAINER
 
     try:
         own = version("metazoo")
     except PackageNotFoundError:
         own = "0"
     cpu = torch.backends.cpu.get_cpu_capability()
-    own_code = {"native": fingerprint()} if compiled else {}
+    own_code = {"native": TRAINER.fingerprint()} if compiled else {}
     found = {"metazoo": own, "torch": torch.__version__, "numpy": numpy.__version__, "cpu": cpu, "threads": "1"}
     return found | own_code
 

@@ -1,6 +1,20 @@
-"""The only door through which models pass messages."""
+"""The only door through which models pass messages.
 
-from graphs.kernels.reference import gather_message_reduce, segment_reduce
+``reference`` says in plain torch what every operation computes; ``cpu`` and ``gpu`` do it fast. All of them execute one
+:class:`~graphs.kernels.program.Program` per sweep over the edges; ``messages`` names the sweeps that models use.
+"""
+
+from graphs.kernels.backends import backend_info
+from graphs.kernels.messages import Update, fused_layer, fused_message, lazy_chain, lazy_message, segment_reduce
 from graphs.kernels.table import BlockTable
 
-__all__ = ["BlockTable", "gather_message_reduce", "segment_reduce"]
+__all__ = [
+    "BlockTable",
+    "Update",
+    "backend_info",
+    "fused_layer",
+    "fused_message",
+    "lazy_chain",
+    "lazy_message",
+    "segment_reduce",
+]

@@ -1,4 +1,4 @@
-"""Message passing in plain torch: short, on any device, differentiable twice; the ground truth of every kernel."""
+"""A sweep over the edges in plain torch: short, on any device, differentiable twice; the ground truth of every kernel."""
 
 from __future__ import annotations
 
@@ -6,80 +6,88 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from graphs.kernels.program import Operands, Program
 from graphs.kernels.table import BlockTable
 
-STD_EPSILON = 1e-5
 
+def sweep(program: Program, t: Operands, table: BlockTable) -> tuple[Tensor | None, list[Tensor]]:
+    """The equations of :class:`Program`, an edge tensor a term.
 
-def segment_reduce(src: Tensor, table: BlockTable, reduce: tuple[str, ...] = ("sum",)) -> tuple[Tensor, ...]:
-    """Reduce the edges into each destination node, several reductions at once.
-
-    ``std`` is ``sqrt(relu(mean(x^2) - mean(x)^2) + 1e-5)``, the aggregator of PNA (https://arxiv.org/abs/2004.05718);
-    a node without edges gets 0 (and ``sqrt(1e-5)`` for std).
-
-    Args:
-        src: ``[E, F]`` values of the edges, in the order of the table.
-        table: rows of edges; see :class:`BlockTable`.
-        reduce: names among sum, mean, max, min, std.
-
-    Shapes: returns one ``[N, F]`` per name. Raises ValueError for an unknown name or another number of edges.
+    Shapes: returns e_K ``[E, D]`` in the dtype of e (None unless kept) and a ``[N, G]`` per statistic.
     """
-    unknown = [name for name in reduce if name not in _REDUCTIONS]
-    if unknown:
-        raise ValueError(f"unknown reduction {unknown[0]!r}; choose among {sorted(_REDUCTIONS)}")
-    if src.dim() != 2 or src.shape[0] != table.num_edges:
-        raise ValueError(f"expected edge values of shape [{table.num_edges}, F], got {tuple(src.shape)}")
-    return tuple(_REDUCTIONS[name](src, table) for name in reduce)
+    old = _encode(program, t)
+    new = old
+    for k in range(t.number_of_updates):
+        new = _update(program, t, k, new, table)
+    message = _message(program, t, old if program.reads == "old" else new, table) if program.statistics else old
+    statistics = [_STATISTICS[name](message, table) for name in program.statistics]
+    return new.to(t.e.dtype) if program.keep else None, statistics
 
 
-def gather_message_reduce(
-    x: Tensor,
-    e: Tensor,
-    table: BlockTable,
-    message: Callable[[Tensor, Tensor, Tensor], Tensor],
-    reduce: tuple[str, ...] = ("sum",),
-) -> tuple[Tensor, ...]:
-    """``reduce`` over the edges into each node of ``message(x_source, x_destination, e)``.
-
-    Args:
-        x: node states ``[N, F]``.
-        e: edge states ``[E, D]``.
-        table: rows of edges.
-        message: maps ``[E, F], [E, F], [E, D]`` to ``[E, G]``.
-
-    Shapes: one ``[N, G]`` per reduction. Raises ValueError when x is not one row a node.
-    """
-    if x.shape[0] != table.num_nodes:
-        raise ValueError(f"expected node states of shape [{table.num_nodes}, F], got {tuple(x.shape)}")
-    source, target = x.index_select(0, table.source()), x.index_select(0, table.target())
-    return segment_reduce(message(source, target, e), table, reduce)
+def _encode(program: Program, t: Operands) -> Tensor:
+    e = t.e.to(t.compute_dtype)
+    return e if program.encoder == "stored" else _plus(e @ t.enc_a, t.enc_b).relu()
 
 
-def _sum(src: Tensor, table: BlockTable) -> Tensor:
-    return src.new_zeros(table.num_nodes, src.shape[1]).index_add(0, table.target(), src)
+def _update(program: Program, t: Operands, k: int, e: Tensor, table: BlockTable) -> Tensor:
+    assert t.Wu is not None
+    pair = _pair(None if t.U is None else t.U[k], None if t.V is None else t.V[k], table)
+    h = _ACTIVATIONS[program.update_act](_plus(_plus(e @ t.Wu[k], pair), None if t.bu is None else t.bu[k]))
+    if t.Wo is not None:
+        h = _plus(h @ t.Wo[k], None if t.bo is None else t.bo[k])
+    return e + h if program.residual else h
 
 
-def _mean(src: Tensor, table: BlockTable) -> Tensor:
-    return _sum(src, table) / table.degree.clamp(min=1).to(src.dtype)[:, None]
+def _message(program: Program, t: Operands, e: Tensor, table: BlockTable) -> Tensor:
+    if program.message == "edge":
+        return e
+    act, pair = _ACTIVATIONS[program.act], _pair(t.P, t.Q, table)
+    linear = _plus(e.new_zeros(()) if t.We is None else e @ t.We, t.be)
+    if program.message == "add":
+        return act(_plus(linear, pair))
+    assert pair is not None
+    if program.message == "mul":
+        return act(pair * linear)
+    scale, shift = linear.chunk(2, dim=1)
+    return act(pair * scale + shift)
 
 
-def _extreme(src: Tensor, table: BlockTable, kind: str) -> Tensor:
-    index = table.target()[:, None].expand_as(src)
-    # Not zeros: an edge value of 0 would tie with them, and lose half its gradient.
-    least = src.new_full((table.num_nodes, src.shape[1]), -torch.inf if kind == "amax" else torch.inf)
-    return torch.where(table.degree[:, None] > 0, least.scatter_reduce(0, index, src, kind), 0)
+def _pair(source: Tensor | None, target: Tensor | None, table: BlockTable) -> Tensor | None:
+    gathered = None if source is None else source.index_select(0, table.source())
+    if target is None:
+        return gathered
+    return _plus(target.index_select(0, table.target()), gathered)
 
 
-def _std(src: Tensor, table: BlockTable) -> Tensor:
-    mean = _mean(src, table)
-    return torch.sqrt(torch.relu(_mean(src * src, table) - mean * mean) + STD_EPSILON)
+def _plus(x: Tensor, y: Tensor | None) -> Tensor:
+    return x if y is None else x + y
 
 
-_REDUCTIONS: dict[str, Callable[[Tensor, BlockTable], Tensor]] = {
+def _sum(m: Tensor, table: BlockTable) -> Tensor:
+    return m.new_zeros(table.num_nodes, m.shape[1]).index_add(0, table.target(), m)
+
+
+def _extreme(m: Tensor, table: BlockTable, kind: str) -> Tensor:
+    index = table.target()[:, None].expand_as(m)
+    # Not zeros: a message of 0 would tie with them, and lose half its gradient.
+    least = m.new_full((table.num_nodes, m.shape[1]), -torch.inf if kind == "amax" else torch.inf)
+    return torch.where(table.degree[:, None] > 0, least.scatter_reduce(0, index, m, kind), 0)
+
+
+_STATISTICS: dict[str, Callable[[Tensor, BlockTable], Tensor]] = {
     "sum": _sum,
-    "mean": _mean,
-    "max": lambda src, table: _extreme(src, table, "amax"),
-    "min": lambda src, table: _extreme(src, table, "amin"),
-    "std": _std,
+    "square": lambda m, table: _sum(m * m, table),
+    "max": lambda m, table: _extreme(m, table, "amax"),
+    "min": lambda m, table: _extreme(m, table, "amin"),
+}
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda x: x,
+    "relu": torch.relu,
+    "silu": functional.silu,
+    "gelu": functional.gelu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
 }

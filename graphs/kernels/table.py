@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,11 @@ class BlockTable:
         first_edge, first_source, count, destination: ``[R]`` int64.
         num_nodes: N. num_edges: E, the sum of ``count``.
         col: source node of each edge ``[E]``, where the sources of a row are not consecutive; None otherwise.
+        num_sources: nodes that the edges come from, where these are others than the N they go to.
+
+    Attributes: rows ``[R, 4]``, the columns side by side; degree ``[N]``, edges into each node.
+
+    Raises ValueError unless the rows are a partition of the edges between nodes that exist.
 
     >>> table = BlockTable.from_rows([[0, 0, 2, 2], [2, 0, 2, 3]], num_nodes=4)
     >>> table.source().tolist(), table.target().tolist()
@@ -31,55 +36,106 @@ class BlockTable:
     num_nodes: int
     num_edges: int
     col: Tensor | None = None
+    num_sources: int | None = None
+    rows: Tensor = field(init=False, repr=False, compare=False)
+    degree: Tensor = field(init=False, repr=False, compare=False)
 
     @classmethod
     def from_rows(cls, rows: list[list[int]] | Tensor, num_nodes: int, col: Tensor | None = None) -> BlockTable:
-        """A checked table from ``[R, 4]`` rows. Raises ValueError for rows that are no partition of the edges."""
-        table = torch.as_tensor(rows, dtype=torch.int64).reshape(-1, 4)
-        first, source, count, target = table.unbind(1)
-        num_edges = int(count.sum())
-        expected = torch.cumsum(count, 0) - count
-        if not torch.equal(first, expected):
+        """The table of ``[R, 4]`` rows; the edges are as many as they count."""
+        first, source, count, target = torch.as_tensor(rows, dtype=torch.int64).reshape(-1, 4).unbind(1)
+        return cls(first, source, count, target, num_nodes, int(count.sum()), col)
+
+    @classmethod
+    def from_pointer(cls, pointer: Tensor) -> BlockTable:
+        """The table that reduces items ``pointer[i] .. pointer[i + 1]`` into i: nodes of a graph, graphs of a batch.
+
+        >>> BlockTable.from_pointer(torch.tensor([0, 2, 5])).target().tolist()
+        [0, 0, 1, 1, 1]
+        """
+        first, size = pointer[:-1].contiguous(), int(pointer[-1])
+        every = torch.arange(len(first), device=pointer.device)
+        return cls(first, first, pointer.diff(), every, len(first), size, num_sources=size)
+
+    def __post_init__(self) -> None:
+        if not torch.compiler.is_compiling():
+            self._check()
+        columns = [self.first_edge, self.first_source, self.count, self.destination]
+        degree = self.count.new_zeros(self.num_nodes).index_add(0, self.destination, self.count)
+        self.__dict__.update(rows=torch.stack(columns, dim=1), degree=degree)
+
+    @property
+    def sources(self) -> int:
+        """Number of nodes that edges may come from."""
+        return self.num_nodes if self.num_sources is None else self.num_sources
+
+    # ---- checks
+
+    def _check(self) -> None:
+        columns = {n: getattr(self, n) for n in ("first_edge", "first_source", "count", "destination")}
+        for name, column in columns.items():
+            if column.dtype != torch.int64 or column.dim() != 1 or len(column) != len(self.count):
+                raise ValueError(
+                    f"expected {name} as {len(self.count)} int64, got {tuple(column.shape)} of {column.dtype}"
+                )
+        if bool((self.count < 0).any()):
+            raise ValueError(f"expected counts of edges >= 0, got {int(self.count.min())}")
+        if int(self.count.sum()) != self.num_edges:
+            raise ValueError(f"expected counts that add up to {self.num_edges} edges, got {int(self.count.sum())}")
+        if not torch.equal(self.first_edge, torch.cumsum(self.count, 0) - self.count):
             raise ValueError("expected rows whose edges follow each other from 0; first_edge must be the running count")
-        out_of_range = (target < 0) | (target >= num_nodes)
-        if col is None:
-            out_of_range |= (count > 0) & ((source < 0) | (source + count > num_nodes))
-        if bool(out_of_range.any()):
-            row = int(out_of_range.nonzero()[0])
-            raise ValueError(f"row {row} {table[row].tolist()} reaches outside the {num_nodes} nodes")
-        if col is not None and col.shape != (num_edges,):
-            raise ValueError(f"expected one source per edge, {num_edges}, got col of shape {tuple(col.shape)}")
-        return cls(first, source, count, target, num_nodes, num_edges, col)
+        self._check_nodes()
 
-    @cached_property
-    def _row(self) -> Tensor:
-        return torch.repeat_interleave(self.count, output_size=self.num_edges)
+    def _check_nodes(self) -> None:
+        wrong = (self.destination < 0) | (self.destination >= self.num_nodes)
+        if self.col is None:
+            last = self.first_source + self.count
+            wrong |= (self.count > 0) & ((self.first_source < 0) | (last > self.sources))
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0])
+            found = [int(c[row]) for c in (self.first_edge, self.first_source, self.count, self.destination)]
+            raise ValueError(
+                f"row {row} {found} reaches outside the {self.sources} nodes that edges come from "
+                f"or the {self.num_nodes} they go to"
+            )
+        if self.col is None:
+            return
+        if self.col.shape != (self.num_edges,) or self.col.dtype != torch.int64:
+            raise ValueError(
+                f"expected one int64 source per edge, {self.num_edges}, "
+                f"got col of shape {tuple(self.col.shape)} and {self.col.dtype}"
+            )
+        if self.num_edges and (int(self.col.min()) < 0 or int(self.col.max()) >= self.sources):
+            outside = int(self.col.min()) if int(self.col.min()) < 0 else int(self.col.max())
+            raise ValueError(f"col names node {outside}, outside the {self.sources} nodes that edges come from")
 
-    @cached_property
-    def _source(self) -> Tensor:
-        if self.col is not None:
-            return self.col
-        within = torch.arange(self.num_edges, device=self.count.device) - self.first_edge[self._row]
-        return self.first_source[self._row] + within
-
-    @cached_property
-    def _target(self) -> Tensor:
-        return self.destination[self._row]
-
-    @cached_property
-    def degree(self) -> Tensor:
-        """Number of edges into each node ``[N]``."""
-        return torch.zeros(self.num_nodes, dtype=torch.int64, device=self.count.device).index_add_(
-            0, self.destination, self.count
-        )
+    # ---- as plain torch reads it
 
     def source(self) -> Tensor:
         """Source node of every edge ``[E]``."""
-        return self._source
+        return self._once("_source", self._make_source)
 
     def target(self) -> Tensor:
         """Destination node of every edge ``[E]``."""
-        return self._target
+        return self._once("_target", lambda: self.destination[self._row()])
+
+    def _row(self) -> Tensor:
+        count = lambda: torch.repeat_interleave(self.count, output_size=self.num_edges)  # noqa: E731
+        return self._once("_rows_of_edges", count)
+
+    def _make_source(self) -> Tensor:
+        if self.col is not None:
+            return self.col
+        within = torch.arange(self.num_edges, device=self.count.device) - self.first_edge[self._row()]
+        return self.first_source[self._row()] + within
+
+    def _once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """What ``make`` gave the first time; torch.compile makes it anew, for it knows no caches."""
+        if torch.compiler.is_compiling():
+            return make()
+        if name not in self.__dict__:
+            self.__dict__[name] = make()
+        return self.__dict__[name]
 
     def to(self, device: torch.device | str) -> BlockTable:
         moved = {n: getattr(self, n).to(device) for n in ("first_edge", "first_source", "count", "destination")}

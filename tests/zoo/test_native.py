@@ -1,4 +1,4 @@
-"""The native trainer: its functions against the C library, its choice, its compiled code."""
+"""The native trainer: its functions against the C library, its choice, its masks."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,7 @@ from trainers import NATIVE
 
 from graphs.families.activations import Sine
 from graphs.families.siren import Shift
-from zoo.population import MemberSettings, TrainingJob, native_build, native_masks, train
-from zoo.population.native_build import NoCompilerError, library, why_not_built
+from zoo.population import MemberSettings, TrainingJob, native_masks, train
 from zoo.population.native_network import Network
 from zoo.population.native_program import why_not_native, write_program
 from zoo.sources import load
@@ -96,37 +95,6 @@ def test_a_lost_network_is_nan_from_then_on(trainer):
 def test_what_is_not_taken_says_why(trainer, module, loss, reason):
     answer = why_not_native(module, loss)
     assert answer is None if reason is None else reason in str(answer)
-
-
-def test_without_a_compiler_the_reason_is_told(trainer, monkeypatch):
-    library.cache_clear()
-    why_not_built.cache_clear()
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.delenv("CXX", raising=False)
-    assert "install g++" in str(why_not_built())
-    monkeypatch.undo()
-    library.cache_clear()
-    why_not_built.cache_clear()
-
-
-def test_code_that_does_not_compile_leaves_nothing_behind(trainer, monkeypatch, tmp_path):
-    sources = tmp_path / "sources"
-    sources.mkdir()
-    (sources / "network.cpp").write_text("this is no C++")
-    monkeypatch.setattr(native_build, "SOURCES", sources)
-    monkeypatch.setenv("METAZOO_CACHE", str(tmp_path / "cache"))
-    library.cache_clear()
-    with pytest.raises(NoCompilerError, match="could not compile the native trainer"):
-        library()
-    assert not list((tmp_path / "cache").glob("native-*"))
-    monkeypatch.undo()
-    library.cache_clear()
-
-
-def test_other_flags_are_another_library(trainer, monkeypatch):
-    before = native_build.fingerprint()
-    monkeypatch.setattr(native_build, "FLAGS", ["-O1"])
-    assert native_build.fingerprint() != before
 
 
 @pytest.mark.parametrize("before", [0, 1, 623, 624, 625, 1000])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from zoo.population.native_build import why_not_built
+from zoo.population.native_build import TRAINER
 
-_reason = why_not_built()
+_reason = TRAINER.why_not()
 NATIVE = pytest.param("native", marks=pytest.mark.skipif(_reason is not None, reason=_reason or ""))
 TRAINERS = ["reference", "stacked", NATIVE]

@@ -15,7 +15,7 @@ from zoo.population.initialising import member_network, random_stream
 from zoo.population.job import PopulationResult, TrainingJob, finish
 from zoo.population.losses import find_loss, loss_name
 from zoo.population.metrics import Metrics, member_metrics, reached, stacked_metrics
-from zoo.population.native_build import why_not_built
+from zoo.population.native_build import TRAINER
 from zoo.population.native_network import Network
 from zoo.population.native_program import Program, why_not_native, write_program
 from zoo.population.pruning import flat_mask
@@ -30,7 +30,7 @@ def why_not_compiled(recipe: Mapping[str, Any], loss: str) -> str | None:
     """Why the native trainer does not take a recipe here, or None when it does."""
     with random_stream(0):
         module = Recipe.from_dict(recipe).build()
-    return why_not_native(module, loss) or why_not_built()
+    return why_not_native(module, loss) or TRAINER.why_not()
 
 
 def train_native(

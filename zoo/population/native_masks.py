@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.population.native_build import library
+from zoo.population.native_build import TRAINER
 
 _P, _LONG = ctypes.c_void_p, ctypes.c_long
 
@@ -51,7 +51,7 @@ def _draw_by_torch(chances: Sequence[float], counts: Sequence[int], steps: int) 
 def _draw_compiled(chances: Sequence[float], counts: Sequence[int], steps: int) -> Tensor:
     kept, state = torch.empty(steps * sum(counts), dtype=torch.uint8), torch.get_rng_state()
     own_chances, own_counts = np.array(chances, np.float64), np.array(counts, np.int64)
-    draw = library().draw_masks
+    draw = TRAINER.load().draw_masks
     draw.restype, draw.argtypes = None, [_P, _P, _P, _LONG, _LONG, _P]
     draw(state.data_ptr(), own_chances.ctypes.data, own_counts.ctypes.data, len(own_counts), steps, kept.data_ptr())
     torch.set_rng_state(state)

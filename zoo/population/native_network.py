@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.population.native_build import library
+from zoo.population.native_build import TRAINER
 from zoo.population.native_masks import draw_masks
 from zoo.population.native_program import Program
 from zoo.population.settings import MemberSettings
@@ -103,7 +103,7 @@ class Network:
         return draw_masks(chances, sizes, steps)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        function = getattr(library(), f"{NAMES[self.dtype]}_{name}")
+        function = getattr(TRAINER.load(), f"{NAMES[self.dtype]}_{name}")
         function.restype, function.argtypes = SIGNATURES[name]
         return function(*arguments)
 

@@ -1,0 +1,182 @@
+"""The sweep as a torch operator: checked, differentiable twice, and opaque to torch.compile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphs.kernels import reference
+from graphs.kernels.backends import backend
+from graphs.kernels.checking import check_operands
+from graphs.kernels.program import OPERANDS, Operands, Program
+from graphs.kernels.table import BlockTable
+
+
+def sweep(program: Program, t: Operands, table: BlockTable) -> tuple[Tensor | None, list[Tensor]]:
+    """One sweep by the back end of the device; see :class:`Program`.
+
+    Sums are made in float32, or in float64 for float64; e is stored in its own dtype, also bfloat16.
+
+    Shapes: e_K ``[E, D]`` (None unless kept), and a ``[N, G]`` per statistic. Raises ValueError for operands that do
+    not fit the table or each other.
+    """
+    t = replace(t, **{n: x.to(t.compute_dtype) for n, x in zip(OPERANDS[1:], t.tensors[1:], strict=True) if x is not None})
+    check_operands(program, t, table)
+    if backend(t.e.device) == "reference":
+        return reference.sweep(program, t, table)
+    found = _sweep(program.text, table.rows, table.col, table.num_nodes, *t.tensors)
+    edges = found[0] if program.keep else None
+    first = int(program.keep)
+    return edges, found[first : first + len(program.statistics)]
+
+
+@torch.library.custom_op("metazoo::sweep", mutates_args=())
+def _sweep(
+    program: str,
+    rows: Tensor,
+    col: Tensor | None,
+    num_nodes: int,
+    e: Tensor,
+    enc_a: Tensor | None,
+    enc_b: Tensor | None,
+    U: Tensor | None,
+    V: Tensor | None,
+    Wu: Tensor | None,
+    bu: Tensor | None,
+    Wo: Tensor | None,
+    bo: Tensor | None,
+    P: Tensor | None,
+    Q: Tensor | None,
+    We: Tensor | None,
+    be: Tensor | None,
+) -> list[Tensor]:
+    """e_K if kept, the statistics, then for each of max and min how many messages attain it (float, ``[N, G]``)."""
+    operands = Operands(e, enc_a, enc_b, U, V, Wu, bu, Wo, bo, P, Q, We, be)
+    return _kernels(e).forward(Program.parse(program), operands, rows, col, num_nodes)
+
+
+@_sweep.register_fake
+def _(program: str, rows: Tensor, col: Tensor | None, num_nodes: int, e: Tensor, *rest: Tensor | None) -> list[Tensor]:
+    p, t = Program.parse(program), Operands(e, *rest)
+    nodes = [e.new_empty(num_nodes, t.message_width(p), dtype=t.compute_dtype) for _ in range(number_of_tensors(p))]
+    return [e.new_empty(e.shape[0], t.edge_width()), *nodes] if p.keep else nodes
+
+
+def number_of_tensors(program: Program) -> int:
+    """Tensors ``[N, G]`` that a sweep makes: statistics, and the counts that go with max and min."""
+    return len(program.statistics) + sum(name in ("max", "min") for name in program.statistics)
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    program, rows, col, num_nodes, *operands = inputs
+    ctx.program, ctx.num_nodes = program, num_nodes
+    ctx.save_for_backward(rows, col, *operands, *output[int(Program.parse(program).keep) :])
+
+
+def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
+    program = Program.parse(ctx.program)
+    rows, col, *rest = ctx.saved_tensors
+    operands, found = rest[: len(OPERANDS)], rest[len(OPERANDS) :]
+    grad_edges = grads[0] if program.keep else None
+    given = grads[int(program.keep) :][: len(program.statistics)]
+    grad_nodes = [torch.zeros_like(x) if g is None else g for g, x in zip(given, found, strict=False)]
+    needs = list(ctx.needs_input_grad[4:])
+    gradients = iter(
+        _sweep_backward(ctx.program, rows, col, ctx.num_nodes, *operands, found, grad_edges, grad_nodes, needs)
+    )
+    return None, None, None, None, *(next(gradients) if need else None for need in needs)
+
+
+@torch.library.custom_op("metazoo::sweep_backward", mutates_args=())
+def _sweep_backward(
+    program: str,
+    rows: Tensor,
+    col: Tensor | None,
+    num_nodes: int,
+    e: Tensor,
+    enc_a: Tensor | None,
+    enc_b: Tensor | None,
+    U: Tensor | None,
+    V: Tensor | None,
+    Wu: Tensor | None,
+    bu: Tensor | None,
+    Wo: Tensor | None,
+    bo: Tensor | None,
+    P: Tensor | None,
+    Q: Tensor | None,
+    We: Tensor | None,
+    be: Tensor | None,
+    found: Sequence[Tensor],
+    grad_edges: Tensor | None,
+    grad_nodes: Sequence[Tensor],
+    needs: Sequence[bool],
+) -> list[Tensor]:
+    """The gradients of those operands that ``needs`` marks, in order."""
+    operands = Operands(e, enc_a, enc_b, U, V, Wu, bu, Wo, bo, P, Q, We, be)
+    run = _kernels(e).backward
+    return run(
+        Program.parse(program), operands, rows, col, num_nodes, list(found), grad_edges, list(grad_nodes), list(needs)
+    )
+
+
+@_sweep_backward.register_fake
+def _(program: str, rows: Tensor, col: Tensor | None, num_nodes: int, *rest: Any) -> list[Tensor]:
+    operands, needs = rest[: len(OPERANDS)], rest[-1]
+    return [torch.empty_like(x) for x, need in zip(operands, needs, strict=True) if need]
+
+
+# ---- the second derivative, of the reference
+
+
+def _remember_backward(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    program, rows, col, num_nodes, *rest = inputs
+    *operands_and_found, grad_edges, grad_nodes, needs = rest
+    ctx.program, ctx.num_nodes, ctx.needs, ctx.count = program, num_nodes, needs, len(operands_and_found[-1])
+    ctx.save_for_backward(rows, col, *operands_and_found[:-1], grad_edges, *grad_nodes)
+
+
+def _backward_of_backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
+    rows, col, *saved = ctx.saved_tensors
+    width = len(OPERANDS)
+    program = Program.parse(ctx.program)
+    with torch.enable_grad():
+        inputs = [None if x is None else x.detach().requires_grad_() for x in saved]
+        operands, grad_edges, grad_nodes = Operands(*inputs[:width]), inputs[width], inputs[width + 1 :]
+        assert operands.e is not None
+        edges, statistics = reference.sweep(program, operands, as_table(rows, col, ctx.num_nodes, operands))
+        pairs = list(zip(statistics, grad_nodes, strict=True))
+        pairs += [(edges, grad_edges)] if edges is not None and grad_edges is not None else []
+        wanted = [x for x, need in zip(operands.tensors, ctx.needs, strict=True) if need]
+        outputs, weights = zip(*pairs, strict=True)
+        first = torch.autograd.grad(outputs, wanted, weights, create_graph=True, allow_unused=True)
+        used = [(f, g) for f, g in zip(first, grads, strict=True) if f is not None and f.requires_grad and g is not None]
+        leaves = [x for x in inputs if x is not None]
+        values = [f for f, _ in used], leaves, [g for _, g in used]
+        second = iter(torch.autograd.grad(*values, allow_unused=True) if used else [None] * len(leaves))
+    found = [None if x is None else next(second) for x in inputs]
+    return None, None, None, None, *found[:width], [None] * ctx.count, found[width], found[width + 1 :], None
+
+
+def as_table(rows: Tensor, col: Tensor | None, num_nodes: int, t: Operands) -> BlockTable:
+    """The table whose rows an operator was given."""
+    sources = [x.shape[-2] for x in (t.U, t.P) if x is not None]
+    return BlockTable(*rows.unbind(1), num_nodes, t.e.shape[0], col, sources[0] if sources else None)
+
+
+def _kernels(e: Tensor) -> Any:
+    """The module whose ``forward`` and ``backward`` run on a device."""
+    if backend(e.device) == "triton":
+        from graphs.kernels import gpu
+
+        return gpu
+    from graphs.kernels import cpu
+
+    return cpu
+
+
+_sweep.register_autograd(_backward, setup_context=_remember)
+_sweep_backward.register_autograd(_backward_of_backward, setup_context=_remember_backward)
