@@ -64,9 +64,9 @@ def interpreted() -> bool:
 
 
 def _why_no_cpu() -> str | None:
-    from graphs.kernels.cpu import why_not_built
+    from graphs.kernels.cpu import CODE
 
-    return why_not_built()
+    return CODE.why_not()
 
 
 @cache

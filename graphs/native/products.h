@@ -1,13 +1,32 @@
 // Products of small matrices in rows: lanes are columns, a tile of rows stays in registers.
 #pragma once
+#include <type_traits>
+
 #include "vectors.h"
 
+// What a product is added to: nothing, one row for all (``ld`` 0), or a matrix.
+template <class T>
+struct Origin {
+  const T* data = nullptr;
+  long ld = 0;
+  Origin(const T* row = nullptr, long stride = 0) : data(row), ld(stride) {}
+  Origin at_row(long i) const { return data ? Origin(data + i * ld, ld) : Origin(); }
+  Origin at_column(long j) const { return data ? Origin(data + j, ld) : Origin(); }
+};
+template <class T>
+struct StartOf {
+  using type = Origin<T>;
+};
+// A name that says nothing of T, so that a plain pointer may stand for a row.
+template <class T>
+using Start = typename StartOf<T>::type;
+
 template <class T, int R, int C>
-inline void product_tile(const T* x, long ldx, const T* w, long ldw, const T* bias, T* y, long ldy, long K) {
+inline void product_tile(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, long ldy, long K) {
   constexpr int L = LANES<T>;
   Vec<T> acc[R][C];
-  for (int j = 0; j < C; j++)
-    for (int i = 0; i < R; i++) acc[i][j] = bias ? at(bias + j * L) : Vec<T>{};
+  for (int i = 0; i < R; i++)
+    for (int j = 0; j < C; j++) acc[i][j] = start.data ? at(start.data + i * start.ld + j * L) : Vec<T>{};
   for (long k = 0; k < K; k++, w += ldw) {
     Vec<T> row[C];
     for (int j = 0; j < C; j++) row[j] = at(w + j * L);
@@ -21,24 +40,32 @@ inline void product_tile(const T* x, long ldx, const T* w, long ldw, const T* bi
 }
 
 template <class T, int C>
-inline void product_rows(const T* x, long ldx, const T* w, long ldw, const T* bias, T* y, long ldy, long M, long K) {
+inline void product_rows(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, long ldy, long M, long K) {
   long i = 0;
-  for (; M - i == 5 || M - i == 10; i += 5) product_tile<T, 5, C>(x + i * ldx, ldx, w, ldw, bias, y + i * ldy, ldy, K);
-  for (; i + 6 <= M; i += 6) product_tile<T, 6, C>(x + i * ldx, ldx, w, ldw, bias, y + i * ldy, ldy, K);
-  for (; M - i == 5; i += 5) product_tile<T, 5, C>(x + i * ldx, ldx, w, ldw, bias, y + i * ldy, ldy, K);
-  for (; i + 4 <= M; i += 4) product_tile<T, 4, C>(x + i * ldx, ldx, w, ldw, bias, y + i * ldy, ldy, K);
-  for (; i + 2 <= M; i += 2) product_tile<T, 2, C>(x + i * ldx, ldx, w, ldw, bias, y + i * ldy, ldy, K);
-  for (; i < M; i++) product_tile<T, 1, C>(x + i * ldx, ldx, w, ldw, bias, y + i * ldy, ldy, K);
+  auto next = [&](auto rows) {
+    constexpr int R = decltype(rows)::value;
+    product_tile<T, R, C>(x + i * ldx, ldx, w, ldw, start.at_row(i), y + i * ldy, ldy, K);
+    i += R;
+  };
+  // Few columns leave registers for more rows.
+  if constexpr (C <= 2)
+    while (M - i >= 12) next(std::integral_constant<int, 12>{});
+  while (M - i == 5 || M - i == 10) next(std::integral_constant<int, 5>{});
+  while (M - i >= 6) next(std::integral_constant<int, 6>{});
+  while (M - i == 5) next(std::integral_constant<int, 5>{});
+  while (M - i >= 4) next(std::integral_constant<int, 4>{});
+  while (M - i >= 2) next(std::integral_constant<int, 2>{});
+  while (M - i >= 1) next(std::integral_constant<int, 1>{});
 }
 
-// y [M, ldy] = bias + x [M, K] w [K, ldw], over whole vectors of the N columns.
+// y [M, ldy] = start + x [M, K] w [K, ldw], over whole vectors of the N columns.
 template <class T>
-void product(const T* x, long ldx, const T* w, long ldw, const T* bias, T* y, long ldy, long M, long K, long N) {
+void product(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, long ldy, long M, long K, long N) {
   constexpr int L = LANES<T>;
   long j = 0, vectors = whole<T>(N) / L;
   auto next = [&](auto columns) {
     constexpr int C = decltype(columns)::value;
-    product_rows<T, C>(x, ldx, w + j * L, ldw, bias ? bias + j * L : nullptr, y + j * L, ldy, M, K);
+    product_rows<T, C>(x, ldx, w + j * L, ldw, start.at_column(j * L), y + j * L, ldy, M, K);
     j += C;
   };
   while (vectors - j >= WIDEST) next(std::integral_constant<int, WIDEST>{});

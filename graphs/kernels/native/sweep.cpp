@@ -1,0 +1,105 @@
+// A sweep over all edges, in threads: what Python calls.
+#include <new>
+
+#include "peak.h"
+#include "sweep_backward.h"
+#include "threads.h"
+
+// Tiles as large as the first cache holds all their buffers of.
+inline long tile_size(const Program& p) {
+  long widest = std::max({p.D, p.H, p.G});
+  bool only_reads = p.K == 0 && p.message == EDGE && p.encoder == STORED;
+  return only_reads ? 256 : std::min(std::max(1536 / widest / 12 * 12, 12L), 96L);
+}
+
+template <class Work>
+void for_tiles(const Program& p, const int64_t* rows, const int64_t* col, long begin, long end, Work work) {
+  Tile tile;
+  Walk walk(rows, p.rows, col, begin);
+  long size = tile_size(p);
+  for (long edge = begin; edge < end; edge += size) {
+    walk.next(edge, std::min(edge + size, end), tile);
+    work(tile);
+  }
+}
+
+// Memory of a thread's own, in place of the arrays that others also add to.
+template <class T, size_t N>
+std::vector<Buffer<T>> replace(const std::array<T**, N>& arrays, const std::array<long, N>& sizes) {
+  std::vector<Buffer<T>> own;
+  for (size_t i = 0; i < N; i++)
+    if (*arrays[i]) {
+      own.emplace_back(sizes[i]);
+      *arrays[i] = own.back().get();
+    }
+  return own;
+}
+
+template <class S, class T>
+void forward(const Program& p, const Weights<T>& w, const S* edges, const int64_t* rows, const int64_t* col,
+             long threads, S* kept, const Statistics<T>& statistics) {
+  long n = p.nodes * p.G;
+  std::vector<Statistics<T>> parts(threads, statistics);
+  std::vector<std::vector<Buffer<T>>> memory;
+  std::array<long, 6> sizes;
+  sizes.fill(n);
+  for (long t = 1; t < threads; t++) memory.push_back(replace<T>(parts[t].all(), sizes));
+  for (const Statistics<T>& part : parts) part.clear(n);
+  in_ranges(p.edges, threads, [&](long thread, long begin, long end) {
+    Sweep<S, T> sweep(p, w, edges, tile_size(p));
+    for_tiles(p, rows, col, begin, end, [&](const Tile& tile) {
+      sweep.update(tile);
+      if (kept) store_rows(sweep.state(p.K), p.D, tile.size, p.columns, kept + tile.begin * p.columns);
+      if (statistics.any()) reduce(sweep.message(tile), p.G, tile, parts[thread], p.G);
+    });
+  });
+  for (long t = 1; t < threads; t++) join(statistics, parts[t], n);
+  finish(statistics, n);
+}
+
+template <class S, class T>
+void backward(const Program& p, const Weights<T>& w, const S* edges, const int64_t* rows, const int64_t* col,
+              long threads, const StatisticsGradient<T>& nodes, const S* grad_edges, const Gradients<T>& gradients,
+              S* d_edges) {
+  std::vector<Gradients<T>> parts(threads, gradients);
+  std::vector<std::vector<Buffer<T>>> memory;
+  std::array<long, 11> sizes = Gradients<T>::sizes(p);
+  for (long t = 1; t < threads; t++) memory.push_back(replace<T>(parts[t].all(), sizes));
+  for (size_t i = 0; i < sizes.size(); i++)
+    if (T* first = *parts[0].all()[i]) std::fill_n(first, sizes[i], T(0));
+  Turned<T> turned(p, w);
+  in_ranges(p.edges, threads, [&](long thread, long begin, long end) {
+    SweepBackward<S, T> sweep(p, w, edges, tile_size(p), turned, nodes, grad_edges, parts[thread], d_edges);
+    for_tiles(p, rows, col, begin, end, [&](const Tile& tile) { sweep.run(tile); });
+  });
+  for (long t = 1; t < threads; t++)
+    for (size_t i = 0; i < sizes.size(); i++) add_to(*parts[0].all()[i], *parts[t].all()[i], sizes[i]);
+}
+
+// 0, or 1 when memory was lacking.
+template <class Work>
+int guarded(Work work) {
+  try {
+    work();
+    return 0;
+  } catch (const std::bad_alloc&) {
+    return 1;
+  }
+}
+
+#define ENTRY(NAME, STORED_TYPE, TYPE)                                                                             \
+  extern "C" int NAME##_forward(const Program* p, const Weights<TYPE>* w, const STORED_TYPE* edges,                \
+                                const int64_t* rows, const int64_t* col, int64_t threads, STORED_TYPE* kept,       \
+                                const Statistics<TYPE>* statistics) {                                              \
+    return guarded([&] { forward(*p, *w, edges, rows, col, threads, kept, *statistics); });                        \
+  }                                                                                                                \
+  extern "C" int NAME##_backward(const Program* p, const Weights<TYPE>* w, const STORED_TYPE* edges,               \
+                                 const int64_t* rows, const int64_t* col, int64_t threads,                         \
+                                 const StatisticsGradient<TYPE>* nodes, const STORED_TYPE* grad_edges,             \
+                                 const Gradients<TYPE>* gradients, STORED_TYPE* d_edges) {                         \
+    return guarded([&] { backward(*p, *w, edges, rows, col, threads, *nodes, grad_edges, *gradients, d_edges); }); \
+  }
+
+ENTRY(float32, float, float)
+ENTRY(float64, double, double)
+ENTRY(bfloat16, BFloat16, float)

@@ -1,0 +1,119 @@
+// The program of one tile of edges: states are loaded, updated, read by the message and reduced; and back.
+#pragma once
+#include <vector>
+
+#include "activations.h"
+#include "nodes.h"
+#include "program.h"
+#include "statistics.h"
+#include "storage.h"
+
+// Transposed copies [columns, rows] of ``number`` matrices [rows, columns].
+template <class T>
+Buffer<T> transposed(const T* matrices, long number, long rows, long columns) {
+  if (!matrices) return Buffer<T>();
+  Buffer<T> turned(number * rows * columns);
+  for (long k = 0; k < number; k++)
+    for (long i = 0; i < rows; i++)
+      for (long j = 0; j < columns; j++)
+        turned.get()[(k * columns + j) * rows + i] = matrices[(k * rows + i) * columns + j];
+  return turned;
+}
+
+template <class S, class T>
+class Sweep {
+ public:
+  Sweep(const Program& p, const Weights<T>& w, const S* edges, long tile_size)
+      : p_(p), w_(w), edges_(edges), size_(tile_size), same_(std::max({p.D, p.H, 2 * p.G})) {
+    for (long k = 0; k <= p.K; k++) states_.emplace_back(size_ * p.D);
+    for (long k = 0; k < p.K; k++) hidden_.emplace_back(size_ * p.H), slopes_.emplace_back(size_ * p.H);
+    for (Buffer<T>* buffer : {&z_, &m_, &pair_, &scale_}) *buffer = Buffer<T>(size_ * p.G);
+    raw_ = Buffer<T>(size_ * p.raw);
+  }
+
+  // ---- forward: after it, state(K) are the edge states and the messages are returned, with their stride
+
+  void update(const Tile& tile) {
+    load(tile);
+    for (long k = 0; k < p_.K; k++) update(tile, k, nullptr);
+  }
+
+  const T* message(const Tile& tile) {
+    const T* e = read();
+    if (p_.message == EDGE) return e;
+    combine(tile, e);
+    activate(p_.act, z_.get(), z_.get(), static_cast<T*>(nullptr), tile.size * p_.G);
+    return z_.get();
+  }
+
+  const T* state(long k) const { return k == 0 && direct_ ? direct_ : states_[k].get(); }
+
+ protected:
+  void load(const Tile& tile) {
+    direct_ = nullptr;
+    if (p_.encoder == STORED) {
+      const S* from = edges_ + tile.begin * p_.columns;
+      // Rows that need no conversion are read where they are.
+      if constexpr (std::is_same_v<S, T>)
+        if (p_.columns == p_.D) direct_ = from;
+      if (!direct_) load_rows(from, tile.size, p_.columns, states_[0].get(), p_.D);
+      return;
+    }
+    load_rows(edges_ + tile.begin * p_.raw, tile.size, p_.raw, raw_.get(), p_.raw);
+    encode(tile.size);
+  }
+
+  // e = relu(w enc_a + enc_b)
+  void encode(long size) {
+    product(raw_.get(), p_.raw, w_.enc_a, p_.D, w_.enc_b, states_[0].get(), p_.D, size, p_.raw, p_.D);
+    activate(RELU, states_[0].get(), states_[0].get(), static_cast<T*>(nullptr), size * p_.D);
+  }
+
+  // e_{k+1} of e_k; ``slope`` receives update_act'(z_k) unless it is null
+  void update(const Tile& tile, long k, T* slope) {
+    long n = tile.size, D = p_.D, H = p_.H;
+    const T* e = state(k);
+    T* h = hidden_[k].get();
+    gather(Pair<T>{of(w_.U, k * p_.sources * H), of(w_.V, k * p_.nodes * H), of(w_.bu, k * H)}, tile, h, same_.get(), H);
+    product(e, D, w_.Wu + k * D * H, H, Origin<T>(h, H), h, H, n, D, H);
+    activate(p_.update_act, h, h, slope, n * H);
+    T* next = states_[k + 1].get();
+    if (w_.Wo) {
+      product(h, H, w_.Wo + k * H * D, D, Origin<T>(of(w_.bo, k * D)), next, D, n, H, D);
+      if (p_.residual) add_rows(next, e, next, n * D);
+    } else if (p_.residual) {
+      add_rows(h, e, next, n * D);
+    } else {
+      std::memcpy(next, h, n * D * sizeof(T));
+    }
+  }
+
+  const T* read() const { return state(p_.reads_old ? 0 : p_.K); }
+
+  // z of the message before its activation
+  void combine(const Tile& tile, const T* e) {
+    long n = tile.size, G = p_.G, wide = p_.message == FILM ? 2 * G : G;
+    if (p_.message == ADD) {
+      gather(Pair<T>{w_.P, w_.Q, w_.be}, tile, z_.get(), same_.get(), G);
+      if (w_.We) product(e, p_.D, w_.We, G, Origin<T>(z_.get(), G), z_.get(), G, n, p_.D, G);
+      return;
+    }
+    gather(Pair<T>{w_.P, w_.Q, nullptr}, tile, pair_.get(), same_.get(), G);
+    product(e, p_.D, w_.We, wide, Origin<T>(w_.be), scale_.get(), G, n, p_.D, G);
+    if (p_.message == FILM)
+      product(e, p_.D, w_.We + G, wide, Origin<T>(of(w_.be, G)), z_.get(), G, n, p_.D, G);
+    else
+      std::memset(z_.get(), 0, n * G * sizeof(T));
+    for (long i = 0; i < n * G; i += LANES<T>) at(z_.get() + i) += at(pair_.get() + i) * at(scale_.get() + i);
+  }
+
+  static const T* of(const T* base, long offset) { return base ? base + offset : nullptr; }
+
+  const Program& p_;
+  const Weights<T>& w_;
+  const S* edges_;
+  long size_;
+  const T* direct_ = nullptr;
+  Buffer<T> raw_, z_, m_, pair_, scale_, same_;
+  std::vector<Buffer<T>> states_, hidden_, slopes_;
+};
