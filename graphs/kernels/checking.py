@@ -25,10 +25,10 @@ def check_operands(program: Program, t: Operands, table: BlockTable) -> None:
         raise ValueError("a sweep without updates would return the edges that it was given; leave keep out")
     if program.encoder == "relu" and t.enc_a is None:
         raise ValueError("expected enc_a, which encodes raw weights, got None")
-    if program.message in ("film", "mul") and ((t.P is None and t.Q is None) or t.We is None):
-        raise ValueError(f"a message {program.message!r} needs We and one of P and Q")
-    if program.message == "add" and t.P is None and t.Q is None and t.We is None:
-        raise ValueError("a message 'add' needs one of P, Q and We")
+    if program.message in ("film", "mul") and t.P is None and t.Q is None:
+        raise ValueError(f"a message {program.message!r} needs one of P and Q, got neither")
+    if program.message == "film" and t.We is None:
+        raise ValueError("a message 'film' needs We, which makes its scale and its shift, got None")
 
 
 def _check_edges(t: Operands, table: BlockTable) -> None:

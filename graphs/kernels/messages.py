@@ -71,10 +71,10 @@ def fused_message(
 
     Args:
         P, Q: states of sources and of destinations, already mapped; None for 0.
-        e: edge states. We: the map of the edges; None for 0 ("add" only).
+        e: edge states. We: the map of the edges; None for the identity (not for film).
         message, act: see above and :data:`graphs.kernels.program.ACTIVATIONS`.
 
-    Shapes: P, Q ``[N, G]``, e ``[E, D]``, We ``[D, G]`` (``[D, 2 G]`` for film); one ``[N, G]`` per reduction.
+    Shapes: P, Q ``[N, G]``, e ``[E, D]``, We ``[D, G]`` (``[D, 2 G]`` for film), bias as wide as that; one ``[N, G]`` per reduction.
 
     >>> table = BlockTable.from_rows([[0, 0, 2, 1]], num_nodes=2)
     >>> fused_message(torch.tensor([[1.0], [2.0]]), None, torch.ones(2, 1), torch.ones(1, 1), table, act="relu")

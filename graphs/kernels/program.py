@@ -32,6 +32,8 @@ class Program:
                   act((P[j] + Q[i]) * s + t)        "film", [s, t] = r We + be
                   act((P[j] + Q[i]) * (r We + be))  "mul"
 
+    Without We, r stands for r We (not for "film"). Without U, V, P, Q or a bias, nothing is added.
+
     Args:
         encoder, message, act, update_act, residual, reads: as above.
         keep: whether e_K is returned.
@@ -122,12 +124,9 @@ class Operands:
 
     def message_width(self, program: Program) -> int:
         """G."""
-        if program.message == "edge":
+        if program.message == "edge" or self.We is None:
             return self.edge_width()
-        if self.We is not None:
-            return self.We.shape[1] // 2 if program.message == "film" else self.We.shape[1]
-        nodes = self.P if self.P is not None else self.Q
-        return self.edge_width() if nodes is None else nodes.shape[1]
+        return self.We.shape[1] // 2 if program.message == "film" else self.We.shape[1]
 
 
 OPERANDS = tuple(field.name for field in fields(Operands))

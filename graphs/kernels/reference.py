@@ -44,7 +44,7 @@ def _message(program: Program, t: Operands, e: Tensor, table: BlockTable) -> Ten
     if program.message == "edge":
         return e
     act, pair = _ACTIVATIONS[program.act], _pair(t.P, t.Q, table)
-    linear = _plus(e.new_zeros(()) if t.We is None else e @ t.We, t.be)
+    linear = _plus(e if t.We is None else e @ t.We, t.be)
     if program.message == "add":
         return act(_plus(linear, pair))
     assert pair is not None

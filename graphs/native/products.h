@@ -7,11 +7,16 @@
 // What a product is added to: nothing, one row for all (``ld`` 0), or a matrix.
 template <class T>
 struct Origin {
-  const T* data = nullptr;
-  long ld = 0;
-  Origin(const T* row = nullptr, long stride = 0) : data(row), ld(stride) {}
-  Origin at_row(long i) const { return data ? Origin(data + i * ld, ld) : Origin(); }
-  Origin at_column(long j) const { return data ? Origin(data + j, ld) : Origin(); }
+  alignas(64) static inline const T zeros[LANES<T>] = {};
+  const T* data;
+  long ld, step;  // to the next row, and from a vector to the next
+  Origin(const T* row = nullptr, long stride = 0)
+      : data(row ? row : zeros), ld(row ? stride : 0), step(row ? LANES<T> : 0) {}
+  Origin moved(long rows, long vectors) const {
+    Origin other = *this;
+    other.data += rows * ld + vectors * step;
+    return other;
+  }
 };
 template <class T>
 struct StartOf {
@@ -21,34 +26,40 @@ struct StartOf {
 template <class T>
 using Start = typename StartOf<T>::type;
 
-template <class T, int R, int C>
+// LD is the stride of x where it is known: addresses of a tile's rows then need one register.
+template <class T, int R, int C, int LD>
 inline void product_tile(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, long ldy, long K) {
   constexpr int L = LANES<T>;
+  const long stride = LD ? LD : ldx;
   Vec<T> acc[R][C];
+#pragma GCC unroll 12
   for (int i = 0; i < R; i++)
-    for (int j = 0; j < C; j++) acc[i][j] = start.data ? at(start.data + i * start.ld + j * L) : Vec<T>{};
-  for (long k = 0; k < K; k++, w += ldw) {
+#pragma GCC unroll 4
+    for (int j = 0; j < C; j++) acc[i][j] = at(start.data + i * start.ld + j * start.step);
+  for (long k = 0; k < K; k++, w += ldw, x++) {
     Vec<T> row[C];
     for (int j = 0; j < C; j++) row[j] = at(w + j * L);
-    for (int i = 0; i < R; i++) {
-      T s = x[i * ldx + k];
-      for (int j = 0; j < C; j++) acc[i][j] += s * row[j];
-    }
+#pragma GCC unroll 12
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+      for (int j = 0; j < C; j++) acc[i][j] += x[i * stride] * row[j];
   }
+#pragma GCC unroll 12
   for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
     for (int j = 0; j < C; j++) at(y + i * ldy + j * L) = acc[i][j];
 }
 
-template <class T, int C>
+template <class T, int C, int LD>
 inline void product_rows(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, long ldy, long M, long K) {
   long i = 0;
   auto next = [&](auto rows) {
     constexpr int R = decltype(rows)::value;
-    product_tile<T, R, C>(x + i * ldx, ldx, w, ldw, start.at_row(i), y + i * ldy, ldy, K);
+    product_tile<T, R, C, LD>(x + i * ldx, ldx, w, ldw, start.moved(i, 0), y + i * ldy, ldy, K);
     i += R;
   };
   // Few columns leave registers for more rows.
-  if constexpr (C <= 2)
+  if constexpr (C <= 2 && LD != 0)
     while (M - i >= 12) next(std::integral_constant<int, 12>{});
   while (M - i == 5 || M - i == 10) next(std::integral_constant<int, 5>{});
   while (M - i >= 6) next(std::integral_constant<int, 6>{});
@@ -58,19 +69,29 @@ inline void product_rows(const T* x, long ldx, const T* w, long ldw, Start<T> st
   while (M - i >= 1) next(std::integral_constant<int, 1>{});
 }
 
-// y [M, ldy] = start + x [M, K] w [K, ldw], over whole vectors of the N columns.
-template <class T>
-void product(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, long ldy, long M, long K, long N) {
+template <class T, int LD>
+void product_of(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, long ldy, long M, long K, long N) {
   constexpr int L = LANES<T>;
   long j = 0, vectors = whole<T>(N) / L;
   auto next = [&](auto columns) {
     constexpr int C = decltype(columns)::value;
-    product_rows<T, C>(x, ldx, w + j * L, ldw, start.at_column(j * L), y + j * L, ldy, M, K);
+    product_rows<T, C, LD>(x, ldx, w + j * L, ldw, start.moved(0, j), y + j * L, ldy, M, K);
     j += C;
   };
   while (vectors - j >= WIDEST) next(std::integral_constant<int, WIDEST>{});
   while (vectors - j >= 2) next(std::integral_constant<int, 2>{});
   while (vectors - j >= 1) next(std::integral_constant<int, 1>{});
+}
+
+// y [M, ldy] = start + x [M, K] w [K, ldw], over whole vectors of the N columns.
+template <class T>
+void product(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, long ldy, long M, long K, long N) {
+  switch (ldx) {
+    case 16: return product_of<T, 16>(x, ldx, w, ldw, start, y, ldy, M, K, N);
+    case 32: return product_of<T, 32>(x, ldx, w, ldw, start, y, ldy, M, K, N);
+    case 64: return product_of<T, 64>(x, ldx, w, ldw, start, y, ldy, M, K, N);
+    default: return product_of<T, 0>(x, ldx, w, ldw, start, y, ldy, M, K, N);
+  }
 }
 
 template <class T, int R, int C>

@@ -3,10 +3,21 @@
 #include "products.h"
 #include "segments.h"
 
-// Rows of source and destination nodes, and a row for all edges; null stands for 0.
+// Calls work(V) with the number of vectors of a row as a constant where it is a common one, 0 elsewhere.
+template <class T, class Work>
+inline void with_vectors(long width, Work work) {
+  switch (width / LANES<T>) {
+    case 1: return work(std::integral_constant<int, 1>{});
+    case 2: return work(std::integral_constant<int, 2>{});
+    case 4: return work(std::integral_constant<int, 4>{});
+    default: return work(std::integral_constant<int, 0>{});
+  }
+}
+
+// Rows of source and destination nodes, a row for all edges and a row of each edge; null stands for 0.
 template <class T>
-struct Pair {
-  const T *source, *destination, *everywhere;
+struct Terms {
+  const T *source, *destination, *everywhere, *edge;
 };
 
 template <class T>
@@ -14,38 +25,62 @@ inline void add_rows(const T* a, const T* b, T* out, long width) {
   for (long j = 0; j < width; j += LANES<T>) at(out + j) = at(a + j) + at(b + j);
 }
 
-// z [edges, width] = source[j] + destination[i] + everywhere; ``same`` is a row of scratch.
+// What all edges of a segment share.
 template <class T>
-void gather(const Pair<T>& pair, const Tile& tile, T* z, T* same, long width) {
-  for (const Segment& segment : tile.segments) {
-    const T* target = pair.destination ? pair.destination + segment.destination * width : nullptr;
-    for (long j = 0; j < width; j += LANES<T>) {
-      Vec<T> sum = pair.everywhere ? at(pair.everywhere + j) : Vec<T>{};
-      at(same + j) = target ? sum + at(target + j) : sum;
+void common_terms(const Terms<T>& terms, long node, T* same, long width) {
+  const T* target = terms.destination ? terms.destination + node * width : nullptr;
+  for (long j = 0; j < width; j += LANES<T>) {
+    Vec<T> sum = terms.everywhere ? at(terms.everywhere + j) : Vec<T>{};
+    at(same + j) = target ? sum + at(target + j) : sum;
+  }
+}
+
+template <class T, int V, bool SOURCE, bool EDGE>
+void gather_segment(const Terms<T>& terms, const Tile& tile, const Segment& segment, T* z, const T* same, long width) {
+  const long n = V ? V : width / LANES<T>, stride = n * LANES<T>;
+  for (long t = segment.start; t < segment.start + segment.length; t++) {
+    long source = tile.col ? tile.col[t] : segment.source + t - segment.start;
+    for (long j = 0; j < n; j++) {
+      Vec<T> sum = at(same + j * LANES<T>);
+      if (SOURCE) sum += at(terms.source + source * stride + j * LANES<T>);
+      if (EDGE) sum += at(terms.edge + t * stride + j * LANES<T>);
+      at(z + t * stride + j * LANES<T>) = sum;
     }
-    T* row = z + segment.start * width;
-    for (long t = 0; t < segment.length; t++, row += width) {
-      if (!pair.source) {
-        std::memcpy(row, same, width * sizeof(T));
-        continue;
-      }
-      long source = tile.col ? tile.col[segment.start + t] : segment.source + t;
-      add_rows(pair.source + source * width, same, row, width);
+  }
+}
+
+// z [edges, width] = the sum of the terms; ``same`` is a row of scratch.
+template <class T>
+void gather(const Terms<T>& terms, const Tile& tile, T* z, T* same, long width) {
+  with_vectors<T>(width, [&](auto vectors) {
+    constexpr int V = decltype(vectors)::value;
+    auto segment = terms.source ? (terms.edge ? gather_segment<T, V, true, true> : gather_segment<T, V, true, false>)
+                                : (terms.edge ? gather_segment<T, V, false, true> : gather_segment<T, V, false, false>);
+    for (const Segment& s : tile.segments) {
+      common_terms(terms, s.destination, same, width);
+      segment(terms, tile, s, z, same, width);
     }
+  });
+}
+
+template <class T, int V>
+void scatter_to_sources(const T* dz, const Tile& tile, const Segment& segment, T* d_source, long width) {
+  const long n = V ? V : width / LANES<T>, stride = n * LANES<T>;
+  for (long t = segment.start; t < segment.start + segment.length; t++) {
+    long source = tile.col ? tile.col[t] : segment.source + t - segment.start;
+    T* sum = d_source + source * stride;
+    for (long j = 0; j < n; j++) at(sum + j * LANES<T>) += at(dz + t * stride + j * LANES<T>);
   }
 }
 
 // d_source[j] += dz, d_destination[i] += dz; null for what is not wanted.
 template <class T>
 void scatter(const T* dz, const Tile& tile, T* d_source, T* d_destination, long width) {
-  for (const Segment& segment : tile.segments) {
-    const T* rows = dz + segment.start * width;
-    if (d_source)
-      for (long t = 0; t < segment.length; t++) {
-        long source = tile.col ? tile.col[segment.start + t] : segment.source + t;
-        T* sum = d_source + source * width;
-        add_rows(rows + t * width, sum, sum, width);
-      }
-    if (d_destination) column_sums(rows, width, d_destination + segment.destination * width, segment.length, width);
-  }
+  with_vectors<T>(width, [&](auto vectors) {
+    for (const Segment& s : tile.segments) {
+      if (d_source) scatter_to_sources<T, decltype(vectors)::value>(dz, tile, s, d_source, width);
+      if (d_destination)
+        column_sums(dz + s.start * width, width, d_destination + s.destination * width, s.length, width);
+    }
+  });
 }

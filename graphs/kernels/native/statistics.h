@@ -99,26 +99,35 @@ struct StatisticsGradient {
   const T *sum, *square, *max, *min, *max_value, *min_value;
 };
 
-template <class T>
-void spread(const StatisticsGradient<T>& g, const T* m, long ld, const Tile& tile, T* dm, long width) {
-  for (const Segment& s : tile.segments)
-    for (long j = 0; j < width; j += LANES<T>) {
-      long node = s.destination * width + j;
-      Vec<T> sum = g.sum ? at(g.sum + node) : Vec<T>{};
-      Vec<T> twice = g.square ? 2 * at(g.square + node) : Vec<T>{};
-      Vec<T> most{}, more{}, least{}, less{};
-      if (g.max) most = at(g.max_value + node), more = at(g.max + node);
-      if (g.min) least = at(g.min_value + node), less = at(g.min + node);
-      bool plain = !g.square && !g.max && !g.min;
-      for (long t = s.start; t < s.start + s.length; t++) {
-        Vec<T> gradient = sum;
-        if (!plain) {
-          Vec<T> value = at(m + t * ld + j);
-          gradient += twice * value;
-          if (g.max) gradient += value == most ? more : Vec<T>{};
-          if (g.min) gradient += value == least ? less : Vec<T>{};
-        }
-        at(dm + t * width + j) = gradient;
+// A gradient is dm = sum + 2 square m + what the extremes say; a slope multiplies it.
+template <class T, bool PLAIN, bool SLOPE>
+void spread_segment(const StatisticsGradient<T>& g, const T* m, long ld, const Segment& s, const T* slope, T* dm,
+                    long width) {
+  for (long j = 0; j < width; j += LANES<T>) {
+    long node = s.destination * width + j;
+    Vec<T> sum = g.sum ? at(g.sum + node) : Vec<T>{};
+    Vec<T> twice = g.square ? 2 * at(g.square + node) : Vec<T>{};
+    Vec<T> most{}, more{}, least{}, less{};
+    if (g.max) most = at(g.max_value + node), more = at(g.max + node);
+    if (g.min) least = at(g.min_value + node), less = at(g.min + node);
+    for (long t = s.start; t < s.start + s.length; t++) {
+      Vec<T> gradient = sum;
+      if (!PLAIN) {
+        Vec<T> value = at(m + t * ld + j);
+        gradient += twice * value;
+        gradient += value == most ? more : Vec<T>{};
+        gradient += value == least ? less : Vec<T>{};
       }
+      at(dm + t * width + j) = SLOPE ? gradient * at(slope + t * width + j) : gradient;
     }
+  }
+}
+
+// dm [edges, width] of the messages m; of what was before an activation of this slope, if there is one.
+template <class T>
+void spread(const StatisticsGradient<T>& g, const T* m, long ld, const Tile& tile, const T* slope, T* dm, long width) {
+  const bool plain = !g.square && !g.max && !g.min;
+  auto segment = plain ? (slope ? spread_segment<T, true, true> : spread_segment<T, true, false>)
+                       : (slope ? spread_segment<T, false, true> : spread_segment<T, false, false>);
+  for (const Segment& s : tile.segments) segment(g, m, ld, s, slope, dm, width);
 }

@@ -9,7 +9,7 @@
 inline long tile_size(const Program& p) {
   long widest = std::max({p.D, p.H, p.G});
   bool only_reads = p.K == 0 && p.message == EDGE && p.encoder == STORED;
-  return only_reads ? 256 : std::min(std::max(1536 / widest / 12 * 12, 12L), 96L);
+  return only_reads ? 256 : std::min(std::max(3072 / widest / 12 * 12, 12L), 96L);
 }
 
 template <class Work>

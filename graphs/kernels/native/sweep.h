@@ -35,7 +35,7 @@ class Sweep {
 
   void update(const Tile& tile) {
     load(tile);
-    for (long k = 0; k < p_.K; k++) update(tile, k, nullptr);
+    for (long k = 0; k < p_.K; k++) update(tile, k, nullptr, true);
   }
 
   const T* message(const Tile& tile) {
@@ -69,14 +69,16 @@ class Sweep {
     activate(RELU, states_[0].get(), states_[0].get(), static_cast<T*>(nullptr), size * p_.D);
   }
 
-  // e_{k+1} of e_k; ``slope`` receives update_act'(z_k) unless it is null
-  void update(const Tile& tile, long k, T* slope) {
+  // The hidden units of update k and, if it is ``wanted``, e_{k+1}; ``slope`` receives update_act'(z_k) unless null
+  void update(const Tile& tile, long k, T* slope, bool wanted) {
     long n = tile.size, D = p_.D, H = p_.H;
     const T* e = state(k);
     T* h = hidden_[k].get();
-    gather(Pair<T>{of(w_.U, k * p_.sources * H), of(w_.V, k * p_.nodes * H), of(w_.bu, k * H)}, tile, h, same_.get(), H);
+    Terms<T> terms{of(w_.U, k * p_.sources * H), of(w_.V, k * p_.nodes * H), of(w_.bu, k * H), nullptr};
+    gather(terms, tile, h, same_.get(), H);
     product(e, D, w_.Wu + k * D * H, H, Origin<T>(h, H), h, H, n, D, H);
     activate(p_.update_act, h, h, slope, n * H);
+    if (!wanted) return;
     T* next = states_[k + 1].get();
     if (w_.Wo) {
       product(h, H, w_.Wo + k * H * D, D, Origin<T>(of(w_.bo, k * D)), next, D, n, H, D);
@@ -94,12 +96,15 @@ class Sweep {
   void combine(const Tile& tile, const T* e) {
     long n = tile.size, G = p_.G, wide = p_.message == FILM ? 2 * G : G;
     if (p_.message == ADD) {
-      gather(Pair<T>{w_.P, w_.Q, w_.be}, tile, z_.get(), same_.get(), G);
+      gather(Terms<T>{w_.P, w_.Q, w_.be, w_.We ? nullptr : e}, tile, z_.get(), same_.get(), G);
       if (w_.We) product(e, p_.D, w_.We, G, Origin<T>(z_.get(), G), z_.get(), G, n, p_.D, G);
       return;
     }
-    gather(Pair<T>{w_.P, w_.Q, nullptr}, tile, pair_.get(), same_.get(), G);
-    product(e, p_.D, w_.We, wide, Origin<T>(w_.be), scale_.get(), G, n, p_.D, G);
+    gather(Terms<T>{w_.P, w_.Q, nullptr, nullptr}, tile, pair_.get(), same_.get(), G);
+    if (w_.We)
+      product(e, p_.D, w_.We, wide, Origin<T>(w_.be), scale_.get(), G, n, p_.D, G);
+    else
+      gather(Terms<T>{nullptr, nullptr, w_.be, e}, tile, scale_.get(), same_.get(), G);
     if (p_.message == FILM)
       product(e, p_.D, w_.We + G, wide, Origin<T>(of(w_.be, G)), z_.get(), G, n, p_.D, G);
     else

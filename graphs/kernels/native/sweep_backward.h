@@ -23,7 +23,9 @@ class SweepBackward : public Sweep<S, T> {
 
   void run(const Tile& tile) {
     this->load(tile);
-    for (long k = 0; k < p().K; k++) recompute(tile, k);
+    // Of the last update only the hidden units are needed again, unless the message reads what it made.
+    bool last = !p().reads_old && reads_messages() && (p().message != EDGE || needs_values());
+    for (long k = 0; k < p().K; k++) this->update(tile, k, this->slopes_[k].get(), k + 1 < p().K || last);
     if (grad_edges_)
       load_rows(grad_edges_ + tile.begin * p().columns, tile.size, p().columns, de_.get(), p().D);
     else
@@ -41,23 +43,20 @@ class SweepBackward : public Sweep<S, T> {
   bool reads_messages() const { return nodes_.sum || nodes_.square || nodes_.max || nodes_.min; }
   bool needs_values() const { return nodes_.square || nodes_.max || nodes_.min; }
 
-  void recompute(const Tile& tile, long k) { this->update(tile, k, this->slopes_[k].get()); }
-
   // de += the gradient of the message's reading
   void message_back(const Tile& tile, T* de) {
     long n = tile.size, G = p().G;
     const T* e = this->read();
     T* dz = dz_.get();
     if (p().message == EDGE) {
-      spread(nodes_, e, p().D, tile, dz, G);
+      spread(nodes_, e, p().D, tile, static_cast<const T*>(nullptr), dz, G);
       add_rows(de, dz, de, n * G);
       return;
     }
     this->combine(tile, e);
     T *slope = this->z_.get(), *value = this->m_.get();
     activate(p().act, this->z_.get(), value, slope, n * G);
-    spread(nodes_, value, G, tile, dz, G);
-    for (long i = 0; i < n * G; i += LANES<T>) at(dz + i) *= at(slope + i);
+    spread(nodes_, value, G, tile, slope, dz, G);
     if (p().message == ADD) {
       scatter(dz, tile, d_.P, d_.Q, G);
       linear_back(e, dz, G, 0, de, n);
@@ -84,7 +83,10 @@ class SweepBackward : public Sweep<S, T> {
     long D = p().D, G = p().G;
     if (d_.We) outer(e, D, dz, G, d_.We + first, wide, n, D, G);
     if (d_.be && p().message != ADD) column_sums(dz, G, d_.be + first, n, G);
-    if (this->w_.We) product(dz, G, turned_.We.get() + first * D, D, Origin<T>(de, D), de, D, n, G, D);
+    if (this->w_.We)
+      product(dz, G, turned_.We.get() + first * D, D, Origin<T>(de, D), de, D, n, G, D);
+    else
+      add_rows(de, dz, de, n * D);
   }
 
   void update_back(const Tile& tile, long k) {
