@@ -35,16 +35,19 @@ void common_terms(const Terms<T>& terms, long node, T* same, long width) {
   }
 }
 
+// By value: a store to z could change what a reference leads to, for all the compiler knows.
 template <class T, int V, bool SOURCE, bool EDGE>
-void gather_segment(const Terms<T>& terms, const Tile& tile, const Segment& segment, T* z, const T* same, long width) {
+void gather_segment(Terms<T> terms, const int64_t* col, Segment segment, T* z, const T* same, long width) {
   const long n = V ? V : width / LANES<T>, stride = n * LANES<T>;
-  for (long t = segment.start; t < segment.start + segment.length; t++) {
-    long source = tile.col ? tile.col[t] : segment.source + t - segment.start;
-    for (long j = 0; j < n; j++) {
-      Vec<T> sum = at(same + j * LANES<T>);
-      if (SOURCE) sum += at(terms.source + source * stride + j * LANES<T>);
-      if (EDGE) sum += at(terms.edge + t * stride + j * LANES<T>);
-      at(z + t * stride + j * LANES<T>) = sum;
+  const T* edge = EDGE ? terms.edge + segment.start * stride : nullptr;
+  z += segment.start * stride;
+  for (long t = 0; t < segment.length; t++) {
+    const T* source = SOURCE ? terms.source + (col ? col[segment.start + t] : segment.source + t) * stride : nullptr;
+    for (long j = 0; j < stride; j += LANES<T>) {
+      Vec<T> sum = at(same + j);
+      if (SOURCE) sum += at(source + j);
+      if (EDGE) sum += at(edge + t * stride + j);
+      at(z + t * stride + j) = sum;
     }
   }
 }
@@ -58,18 +61,18 @@ void gather(const Terms<T>& terms, const Tile& tile, T* z, T* same, long width) 
                                 : (terms.edge ? gather_segment<T, V, false, true> : gather_segment<T, V, false, false>);
     for (const Segment& s : tile.segments) {
       common_terms(terms, s.destination, same, width);
-      segment(terms, tile, s, z, same, width);
+      segment(terms, tile.col, s, z, same, width);
     }
   });
 }
 
 template <class T, int V>
-void scatter_to_sources(const T* dz, const Tile& tile, const Segment& segment, T* d_source, long width) {
+void scatter_to_sources(const T* dz, const int64_t* col, Segment segment, T* d_source, long width) {
   const long n = V ? V : width / LANES<T>, stride = n * LANES<T>;
-  for (long t = segment.start; t < segment.start + segment.length; t++) {
-    long source = tile.col ? tile.col[t] : segment.source + t - segment.start;
-    T* sum = d_source + source * stride;
-    for (long j = 0; j < n; j++) at(sum + j * LANES<T>) += at(dz + t * stride + j * LANES<T>);
+  dz += segment.start * stride;
+  for (long t = 0; t < segment.length; t++) {
+    T* sum = d_source + (col ? col[segment.start + t] : segment.source + t) * stride;
+    for (long j = 0; j < stride; j += LANES<T>) at(sum + j) += at(dz + t * stride + j);
   }
 }
 
@@ -78,7 +81,7 @@ template <class T>
 void scatter(const T* dz, const Tile& tile, T* d_source, T* d_destination, long width) {
   with_vectors<T>(width, [&](auto vectors) {
     for (const Segment& s : tile.segments) {
-      if (d_source) scatter_to_sources<T, decltype(vectors)::value>(dz, tile, s, d_source, width);
+      if (d_source) scatter_to_sources<T, decltype(vectors)::value>(dz, tile.col, s, d_source, width);
       if (d_destination)
         column_sums(dz + s.start * width, width, d_destination + s.destination * width, s.length, width);
     }

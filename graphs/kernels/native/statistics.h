@@ -101,8 +101,7 @@ struct StatisticsGradient {
 
 // A gradient is dm = sum + 2 square m + what the extremes say; a slope multiplies it.
 template <class T, bool PLAIN, bool SLOPE>
-void spread_segment(const StatisticsGradient<T>& g, const T* m, long ld, const Segment& s, const T* slope, T* dm,
-                    long width) {
+void spread_segment(StatisticsGradient<T> g, const T* m, long ld, Segment s, const T* slope, T* dm, long width) {
   for (long j = 0; j < width; j += LANES<T>) {
     long node = s.destination * width + j;
     Vec<T> sum = g.sum ? at(g.sum + node) : Vec<T>{};

@@ -50,7 +50,7 @@ void forward(const Program& p, const Weights<T>& w, const S* edges, const int64_
     for_tiles(p, rows, col, begin, end, [&](const Tile& tile) {
       sweep.update(tile);
       if (kept) store_rows(sweep.state(p.K), p.D, tile.size, p.columns, kept + tile.begin * p.columns);
-      if (statistics.any()) reduce(sweep.message(tile), p.G, tile, parts[thread], p.G);
+      if (statistics.any()) sweep.reduce_messages(tile, parts[thread]);
     });
   });
   for (long t = 1; t < threads; t++) join(statistics, parts[t], n);

@@ -2,10 +2,7 @@
 #pragma once
 #include <vector>
 
-#include "activations.h"
-#include "nodes.h"
-#include "program.h"
-#include "statistics.h"
+#include "direct.h"
 #include "storage.h"
 
 // Transposed copies [columns, rows] of ``number`` matrices [rows, columns].
@@ -31,11 +28,18 @@ class Sweep {
     raw_ = Buffer<T>(size_ * p.raw);
   }
 
-  // ---- forward: after it, state(K) are the edge states and the messages are returned, with their stride
+  // ---- forward: state(K) are the edge states after the updates
 
   void update(const Tile& tile) {
     load(tile);
     for (long k = 0; k < p_.K; k++) update(tile, k, nullptr, true);
+  }
+
+  void reduce_messages(const Tile& tile, const Statistics<T>& to) {
+    if (direct_ && is_direct(p_, w_.We, !to.square && !to.max && !to.min))
+      sum_directly(p_, Terms<T>{w_.P, w_.Q, w_.be, direct_}, tile, same_.get(), to.sum);
+    else
+      reduce(message(tile), p_.G, tile, to, p_.G);
   }
 
   const T* message(const Tile& tile) {

@@ -107,3 +107,13 @@ def test_threads_agree_and_repeat_themselves_bit_for_bit(threads: int, monkeypat
     t = operands(program, on, width=17, updates=2, dtype=torch.float32)
     once, again = (outputs_and_gradients(operators.sweep, program, t, on) for _ in range(2))
     assert all(torch.equal(once[name], again[name]) for name in once)
+
+
+@pytest.mark.parametrize("act", ["identity", "relu", "tanh"])
+@pytest.mark.parametrize("missing", [["We"], ["We", "P"], ["We", "be", "Q"]])
+@pytest.mark.parametrize("width", [16, 20, 64, 96])
+def test_sums_without_a_product(act: str, missing: list[str], width: int) -> None:
+    program = Program(message="add", act=act, statistics=("sum",))
+    for with_col in (False, True):
+        on = table(MIXED, with_col=with_col)
+        assert_same(operators.sweep, program, operands(program, on, width=width, without=missing), on, 1e-12)
