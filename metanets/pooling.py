@@ -6,15 +6,24 @@ import torch
 from torch import Tensor
 
 from graphs import KINDS, GraphBatch
-from graphs.kernels import segment_reduce
-from metanets.layers import full_precision, index_table
+from graphs.kernels import BlockTable, segment_reduce
 
 OUTPUT = KINDS.index("output")
 
 
 def graph_mean(values: Tensor, graph: Tensor, num_graphs: int) -> Tensor:
     """Mean over the rows of each network; 0 for a network without any. Shapes: ``[n, F]``, ``[n]``; ``[B, F]``."""
-    return segment_reduce(full_precision(values), index_table(graph, num_graphs), ("mean",))[0]
+    return segment_reduce(values, BlockTable.from_index(graph, num_graphs), ("mean",))[0]
+
+
+def edge_mean(sums: Tensor, table: BlockTable, graph: Tensor, num_graphs: int) -> Tensor:
+    """Mean over the edges of each network, of which ``sums`` are the sums into each node.
+
+    Shapes: sums ``[N, F]``, graph (of each node) ``[N]``; ``[B, F]``, 0 for a network without edges.
+    """
+    members = BlockTable.from_index(graph, num_graphs)
+    (total,), (count,) = (segment_reduce(x, members) for x in (sums, table.degree[:, None].to(sums.dtype)))
+    return total / count.clamp(min=1)
 
 
 def output_nodes(batch: GraphBatch) -> Tensor:

@@ -12,11 +12,12 @@ BACKENDS = ("reference", "cpu", "triton")
 VARIABLE = "METAZOO_KERNELS"
 
 
-def backend(device: torch.device) -> str:
-    """The back end for tensors on a device; warns once where it is slower than it could be."""
-    chosen, why, lacking = _choice(device.type, os.environ.get(VARIABLE, ""))
+@torch.compiler.assume_constant_result
+def backend(device: str) -> str:
+    """The back end for tensors on a kind of device; warns once where it is slower than it could be."""
+    chosen, why, lacking = _choice(device, os.environ.get(VARIABLE, ""))
     if lacking:
-        _warn(f"the kernels for {device.type} are not used: {why}; plain torch serves, slower and with more memory")
+        _warn(f"the kernels for {device} are not used: {why}; plain torch serves, slower and with more memory")
     return chosen
 
 

@@ -16,7 +16,9 @@ def check_operands(program: Program, t: Operands, table: BlockTable) -> None:
         if value is None:
             continue
         if name not in expected:
-            raise ValueError(f"{name} is not read by a sweep with encoder {program.encoder!r}, message {program.message!r}")
+            raise ValueError(
+                f"{name} is not read by a sweep with encoder {program.encoder!r}, message {program.message!r}"
+            )
         if tuple(value.shape) != expected[name]:
             raise ValueError(f"expected {name} of shape {list(expected[name])}, got {list(value.shape)}")
         if value.device != t.e.device:
@@ -57,4 +59,3 @@ def _expected_shapes(program: Program, t: Operands, table: BlockTable) -> dict[s
         wide = 2 * G if program.message == "film" else G
         shapes |= {"P": (table.sources, G), "Q": (table.num_nodes, G), "We": (D, wide), "be": (wide,)}
     return shapes
-

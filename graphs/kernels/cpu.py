@@ -51,7 +51,13 @@ def backward(
     gradients = call.gradients(wanted)
     d_edges = torch.empty_like(t.e) if "e" in wanted else None
     grad_edges = None if grad_edges is None else grad_edges.contiguous()
-    call("backward", call.statistics(found, grad_nodes), _pointer(grad_edges), _pointers(_GRADIENTS, gradients), _pointer(d_edges))
+    call(
+        "backward",
+        call.statistics(found, grad_nodes),
+        _pointer(grad_edges),
+        _pointers(_GRADIENTS, gradients),
+        _pointer(d_edges),
+    )
     # The bias of a sum over nodes has the sum of their gradients.
     sums = {"be": "Q", "bu": "V"}
     values = {**gradients, **{b: gradients[of].sum(-2) for b, of in sums.items() if b in wanted and b not in gradients}}
@@ -69,7 +75,9 @@ class _Call:
         self.D, self.H, self.G = (_whole(n) for n in (t.edge_width(), hidden, t.message_width(program)))
         sources = [x.shape[-2] for x in (t.U, t.P) if x is not None]
         self.sources = sources[0] if sources else num_nodes
-        self.operands = {n: self.padded(n, x) for n, x in zip(OPERANDS[1:], t.tensors[1:], strict=True) if x is not None}
+        self.operands = {
+            n: self.padded(n, x) for n, x in zip(OPERANDS[1:], t.tensors[1:], strict=True) if x is not None
+        }
 
     def __call__(self, name: str, *arguments: Any) -> None:
         function = getattr(CODE.load(), f"{_NAMES[self.e.dtype]}_{name}")

@@ -24,9 +24,11 @@ def sweep(program: Program, t: Operands, table: BlockTable) -> tuple[Tensor | No
     Shapes: e_K ``[E, D]`` (None unless kept), and a ``[N, G]`` per statistic. Raises ValueError for operands that do
     not fit the table or each other.
     """
-    t = replace(t, **{n: x.to(t.compute_dtype) for n, x in zip(OPERANDS[1:], t.tensors[1:], strict=True) if x is not None})
+    t = replace(
+        t, **{n: x.to(t.compute_dtype) for n, x in zip(OPERANDS[1:], t.tensors[1:], strict=True) if x is not None}
+    )
     check_operands(program, t, table)
-    if backend(t.e.device) == "reference":
+    if backend(t.e.device.type) == "reference":
         return reference.sweep(program, t, table)
     found = _sweep(program.text, table.rows, table.col, table.num_nodes, *t.tensors)
     edges = found[0] if program.keep else None
@@ -153,7 +155,9 @@ def _backward_of_backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ..
         wanted = [x for x, need in zip(operands.tensors, ctx.needs, strict=True) if need]
         outputs, weights = zip(*pairs, strict=True)
         first = torch.autograd.grad(outputs, wanted, weights, create_graph=True, allow_unused=True)
-        used = [(f, g) for f, g in zip(first, grads, strict=True) if f is not None and f.requires_grad and g is not None]
+        used = [
+            (f, g) for f, g in zip(first, grads, strict=True) if f is not None and f.requires_grad and g is not None
+        ]
         leaves = [x for x in inputs if x is not None]
         values = [f for f, _ in used], leaves, [g for _, g in used]
         second = iter(torch.autograd.grad(*values, allow_unused=True) if used else [None] * len(leaves))
@@ -169,7 +173,7 @@ def as_table(rows: Tensor, col: Tensor | None, num_nodes: int, t: Operands) -> B
 
 def _kernels(e: Tensor) -> Any:
     """The module whose ``forward`` and ``backward`` run on a device."""
-    if backend(e.device) == "triton":
+    if backend(e.device.type) == "triton":
         from graphs.kernels import gpu
 
         return gpu

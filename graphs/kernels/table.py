@@ -47,15 +47,14 @@ class BlockTable:
         return cls(first, source, count, target, num_nodes, int(count.sum()), col)
 
     @classmethod
-    def from_pointer(cls, pointer: Tensor) -> BlockTable:
-        """The table that reduces items ``pointer[i] .. pointer[i + 1]`` into i: nodes of a graph, graphs of a batch.
+    def from_index(cls, index: Tensor, size: int) -> BlockTable:
+        """The table that reduces item i into ``index[i]``, one of ``size`` (nodes, graphs).
 
-        >>> BlockTable.from_pointer(torch.tensor([0, 2, 5])).target().tolist()
-        [0, 0, 1, 1, 1]
+        >>> BlockTable.from_index(torch.tensor([1, 0, 1]), 2).degree.tolist()
+        [1, 2]
         """
-        first, size = pointer[:-1].contiguous(), int(pointer[-1])
-        every = torch.arange(len(first), device=pointer.device)
-        return cls(first, first, pointer.diff(), every, len(first), size, num_sources=size)
+        every = torch.arange(len(index), device=index.device)
+        return cls(every, every, torch.ones_like(index), index, size, len(index), num_sources=len(index))
 
     def __post_init__(self) -> None:
         if not torch.compiler.is_compiling():
@@ -136,6 +135,27 @@ class BlockTable:
         if name not in self.__dict__:
             self.__dict__[name] = make()
         return self.__dict__[name]
+
+    # ---- other tables of the same edges
+
+    def reversed(self) -> BlockTable:
+        """The edges turned round, in the order they have, a row each."""
+        every = torch.arange(self.num_edges, device=self.count.device)
+        one = torch.ones_like(every)
+        return BlockTable(every, self.target(), one, self.source(), self.sources, self.num_edges, None, self.num_nodes)
+
+    def both_ways(self) -> BlockTable:
+        """The edges followed by the same edges turned round: ``2 E`` of them."""
+        back = self.reversed()
+        return BlockTable(
+            first_edge=torch.cat([self.first_edge, self.num_edges + back.first_edge]),
+            first_source=torch.cat([self.first_source, back.first_source]),
+            count=torch.cat([self.count, back.count]),
+            destination=torch.cat([self.destination, back.destination]),
+            num_nodes=self.num_nodes,
+            num_edges=2 * self.num_edges,
+            col=None if self.col is None else torch.cat([self.col, self.target()]),
+        )
 
     def to(self, device: torch.device | str) -> BlockTable:
         moved = {n: getattr(self, n).to(device) for n in ("first_edge", "first_source", "count", "destination")}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad, silu
+from torch.nn.functional import pad
 
 from graphs import ACTIVATIONS, GraphBatch
-from graphs.kernels import BlockTable, segment_reduce
+from graphs.kernels import BlockTable, Update, fused_layer, fused_message, segment_reduce
 from metanets.fourier import FourierLinear
-from metanets.layers import full_precision, gather_pair, perceptron, reversed_table
+from metanets.layers import perceptron, stored
 from metanets.model import Metanet
 from metanets.parameter_edges import EDGE_TYPES, NODE_TYPES, ParameterEdges, parameter_edges
-from metanets.pooling import graph_mean
+from metanets.pooling import edge_mean
 
 
 class GraphMetanetwork(Metanet):
@@ -70,12 +72,11 @@ class GraphMetanetwork(Metanet):
     def forward(self, batch: GraphBatch) -> Tensor:
         graph = parameter_edges(batch, self.counts_buffers)
         x, e = self.encoder(graph, batch.activation)
-        tables = [graph.table, reversed_table(graph.table)] if self.reverse else [graph.table]
+        e, back = stored(e), graph.table.reversed() if self.reverse else None
         for update_edges, update_nodes in zip(self.edge_updates, self.node_updates, strict=False):
-            e = update_edges(x, e, graph.table)
-            x = update_nodes(x, e, tables)
-        e = self.edge_updates[-1](x, e, graph.table)
-        return self.head(self.norm(graph_mean(e, graph.edge_graph, batch.num_graphs)))
+            e, x = update_nodes(x, e, update_edges.operands(x), graph.table, back)
+        sums = self.edge_updates[-1].sums(x, e, graph.table)
+        return self.head(self.norm(edge_mean(sums, graph.table, graph.node_graph, batch.num_graphs)))
 
 
 class ParameterEncoder(nn.Module):
@@ -109,22 +110,30 @@ class ParameterEncoder(nn.Module):
 
 
 class EdgeUpdate(nn.Module):
-    """``e + last(silu(source x_j + target x_i + edge e))``. Shapes: ``[N, width]``, ``[E, width]``; ``[E, width]``."""
+    """``e + last(silu(source x_j + target x_i + edge e))``, executed by those who read the edges."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.source, self.target = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
         self.edge, self.last = nn.Linear(width, width), nn.Linear(width, width)
 
-    def forward(self, x: Tensor, e: Tensor, table: BlockTable) -> Tensor:
-        pair = gather_pair(self.source(x), self.target(x), table)
-        return e + self.last(silu(pair + self.edge(e)))
+    def operands(self, x: Tensor) -> Update:
+        """The update as a sweep takes it."""
+        edge, last = self.edge, self.last
+        return Update(self.source(x), self.target(x), edge.weight.T, last.weight.T, edge.bias, last.bias)
+
+    def sums(self, x: Tensor, e: Tensor, table: BlockTable) -> Tensor:
+        """Sums of the updated edges into each node ``[N, width]``; a linear map of a sum is the sum of the map."""
+        U, V, Wu, _, bu, _ = self.operands(x)
+        (hidden,) = fused_message(U, V, e, Wu, table, bias=bu, act="silu")
+        (before,) = segment_reduce(e, table)
+        return before + hidden @ self.last.weight.T + table.degree[:, None] * self.last.bias
 
 
 class NodeUpdate(nn.Module):
-    """``x + MLP(LayerNorm([x, m]))`` with m the mean message of each direction.
+    """``x + MLP(LayerNorm([x, m]))`` with m the mean message of each direction, of edges that are updated on the way.
 
-    Shapes: ``[N, width]``, ``[E, width]``; ``[N, width]``.
+    Shapes: ``[N, width]``, ``[E, width]``; the edges ``[E, width]``, the nodes ``[N, width]``.
     """
 
     def __init__(self, width: int, directions: int) -> None:
@@ -133,9 +142,19 @@ class NodeUpdate(nn.Module):
         self.norm = nn.LayerNorm((1 + directions) * width)
         self.update = perceptron((1 + directions) * width, width, width, activation=nn.SiLU)
 
-    def forward(self, x: Tensor, e: Tensor, tables: list[BlockTable]) -> Tensor:
-        means = [message(x, e, table) for message, table in zip(self.messages, tables, strict=True)]
-        return x + self.update(self.norm(torch.cat([x, *means], dim=1)))
+    def forward(
+        self, x: Tensor, e: Tensor, update: Update, table: BlockTable, back: BlockTable | None
+    ) -> tuple[Tensor, Tensor]:
+        forward = self.messages[0]
+        U, V, Wu, Wo, bu, bo = update
+        P, We, be = forward.operands(x)
+        biases = {"be": be, "bu": bu, "bo": bo}
+        ways: dict[str, Any] = {"act": "silu", "update_act": "silu", "reads": "new", "reduce": ("mean",)}
+        e, mean = fused_layer(P, None, U, V, e, We, Wu, Wo, table, **biases, **ways)
+        means = [forward.mapped(mean, table)]
+        if back is not None:
+            means.append(self.messages[1](x, e, back))
+        return e, x + self.update(self.norm(torch.cat([x, *means], dim=1)))
 
 
 class MeanMessage(nn.Module):
@@ -150,7 +169,14 @@ class MeanMessage(nn.Module):
         self.edge, self.last = nn.Linear(width, width), nn.Linear(width, width)
 
     def forward(self, x: Tensor, e: Tensor, table: BlockTable) -> Tensor:
-        message = silu(self.source(x).index_select(0, table.source()) + self.edge(e))
-        (mean,) = segment_reduce(full_precision(message), table, ("mean",))
-        # The linear map of a mean is the mean of the linear map, but for the bias where there is no edge.
+        P, We, be = self.operands(x)
+        (mean,) = fused_message(P, None, e, We, table, bias=be, act="silu", reduce=("mean",))
+        return self.mapped(mean, table)
+
+    def operands(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """P, We and their bias, as a sweep takes them."""
+        return self.source(x), self.edge.weight.T, self.edge.bias
+
+    def mapped(self, mean: Tensor, table: BlockTable) -> Tensor:
+        """The mean of ``last(m)`` from the mean of m: its linear map, but for the bias where there is no edge."""
         return self.last(mean) * (table.degree > 0)[:, None]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
 from graphs import GraphBatch
-from graphs.kernels import BlockTable, segment_reduce
+from graphs.kernels import BlockTable, fused_layer, fused_message, segment_reduce
 from metanets.graph_encoder import GraphEncoder
-from metanets.layers import both_ways, compose, full_precision, gather_pair, perceptron
+from metanets.layers import compose, perceptron, stored
 from metanets.model import Metanet
-from metanets.pooling import concatenate_outputs, graph_mean
+from metanets.pooling import concatenate_outputs, edge_mean, graph_mean
 from metanets.positions import NeuronPositions
 
 AGGREGATORS = ("mean", "min", "max", "std")
@@ -120,31 +121,31 @@ class NeuralGraphGNN(Metanet):
 
     def forward(self, batch: GraphBatch) -> Tensor:
         x, e = self.encoder(batch)
+        e = stored(e)
         # An edge state is ``project(e)``: its last linear map is left to those who read it.
         project = self.encoder.project_edges
-        table = both_ways(batch.table) if self.reverse else batch.table
+        table = batch.table.both_ways() if self.reverse else batch.table
         x = self.convolutions[0](x, e, project, table)
         for norm, update, convolution in zip(self.norms, self.edge_updates, self.convolutions[1:], strict=True):
             x = silu(norm(x))
-            e, project = update(x, e, project, table)
-            x = convolution(x, e, project, table)
-        return self.head(self._read(x, e, project, batch))
+            e, x = convolution.after(update, x, e, project, table)
+            project = update.last
+        return self.head(self._read(x, e, project, table, batch))
 
-    def _read(self, x: Tensor, e: Tensor, project: nn.Linear, batch: GraphBatch) -> Tensor:
+    def _read(self, x: Tensor, e: Tensor, project: nn.Linear, table: BlockTable, batch: GraphBatch) -> Tensor:
         parts = {
             "outputs": lambda: concatenate_outputs(x, batch, self.outputs),
             "nodes": lambda: graph_mean(x, batch.batch, batch.num_graphs),
-            "edges": lambda: project(graph_mean(e, self._edge_batch(batch), batch.num_graphs)),
+            "edges": lambda: project(edge_mean(*segment_reduce(e, table), table, batch.batch, batch.num_graphs)),
         }
         return torch.cat([parts[part]() for part in self.readout], dim=1)
-
-    def _edge_batch(self, batch: GraphBatch) -> Tensor:
-        return batch.edge_batch.repeat(2) if self.reverse else batch.edge_batch
 
 
 class EdgeModulatedPNA(nn.Module):
     """``x_i <- lin(post([x_i, A_i, log(d_i + 1) / log_degree * A_i]))`` with A the mean, min, max and std of the
     messages ``scale(e) * pre([x_i, x_j]) + shift(e)`` (PNA: https://arxiv.org/abs/2004.05718).
+
+    A linear map of a concatenation is the sum of two linear maps of the nodes, which are far fewer than the edges.
 
     Args:
         width: of nodes, edges and messages.
@@ -162,30 +163,42 @@ class EdgeModulatedPNA(nn.Module):
         self.last = nn.Linear(width, width)
 
     def forward(self, x: Tensor, e: Tensor, project: nn.Linear, table: BlockTable) -> Tensor:
+        P, Q, We, be = self._operands(x, project)
+        return self._update(x, table, fused_message(P, Q, e, We, table, bias=be, message="film", reduce=AGGREGATORS))
+
+    def after(
+        self, update: EdgeUpdate, x: Tensor, e: Tensor, project: nn.Linear, table: BlockTable
+    ) -> tuple[Tensor, Tensor]:
+        """The edges after an update, and the nodes after messages of those edges, in one sweep."""
+        P, Q, We, be = self._operands(x, update.last)
+        U, V, Wu, bu = update.operands(x, project)
+        ways: dict[str, Any] = {"act": "identity", "update_act": "silu", "residual": False, "reads": "new"}
+        options = {**ways, "message": "film", "reduce": AGGREGATORS}
+        e, *found = fused_layer(P, Q, U, V, e, We, Wu, None, table, be=be, bu=bu, **options)
+        return e, self._update(x, table, found)
+
+    def _operands(self, x: Tensor, project: nn.Linear) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         weight, bias = compose(project, self.edge)
-        (scale_weight, shift_weight), (scale_bias, shift_bias) = weight.chunk(2), bias.chunk(2)
         into, outof = self.pre.weight.chunk(2, dim=1)
-        pair = gather_pair(linear(x, outof), linear(x, into, self.pre.bias), table)
-        scale, shift = linear(e, scale_weight, scale_bias), linear(e, shift_weight, shift_bias)
-        messages = full_precision(torch.addcmul(shift, scale, pair))
-        found = torch.cat(segment_reduce(messages, table, AGGREGATORS), dim=1)
+        return linear(x, outof), linear(x, into, self.pre.bias), weight.T, bias
+
+    def _update(self, x: Tensor, table: BlockTable, reduced: Sequence[Tensor]) -> Tensor:
+        found = torch.cat(list(reduced), dim=1)
         amplification = (table.degree + 1).to(x.dtype).log()[:, None] / self.log_degree
         return self.last(self.post(torch.cat([x, found, amplification * found], dim=1)))
 
 
 class EdgeUpdate(nn.Module):
-    """``e <- last(silu(edge e + source x_j + target x_i))``; ``last`` is returned beside, for the reader to apply.
-
-    Shapes: x ``[N, width]``, e ``[E, width]``; output ``[E, width]`` before ``last``.
-    """
+    """``e <- last(silu(edge e + source x_j + target x_i))``; ``last`` is left to those who read e."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.edge, self.source, self.target, self.last = (nn.Linear(width, width) for _ in range(4))
 
-    def forward(self, x: Tensor, e: Tensor, project: nn.Linear, table: BlockTable) -> tuple[Tensor, nn.Linear]:
+    def operands(self, x: Tensor, project: nn.Linear) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """U, V, Wu and bu of :class:`graphs.kernels.Update`, for edge states ``project(e)``."""
         weight, bias = compose(project, self.edge)
-        return silu(linear(e, weight, bias) + gather_pair(self.source(x), self.target(x), table)), self.last
+        return self.source(x), self.target(x), weight.T, bias
 
 
 def _parts(readout: str) -> list[str]:

@@ -65,7 +65,9 @@ def test_other_flags_and_other_headers_are_another_library(code: CompiledCode) -
 
 def test_two_processes_compile_it_once(code: CompiledCode, tmp_path: Path) -> None:
     counting = tmp_path / "counting"
-    counting.write_text(f'#!/bin/sh\ncase "$*" in *--version*) ;; *) echo x >> {tmp_path}/calls; sleep 1 ;; esac\nexec g++ "$@"\n')
+    counting.write_text(
+        f'#!/bin/sh\ncase "$*" in *--version*) ;; *) echo x >> {tmp_path}/calls; sleep 1 ;; esac\nexec g++ "$@"\n'
+    )
     counting.chmod(0o755)
     script = (
         "from pathlib import Path; from graphs.compiling import CompiledCode;"

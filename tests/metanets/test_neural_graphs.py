@@ -10,6 +10,7 @@ from torch import nn
 
 import graphs
 from graphs import collate
+from graphs.kernels import BlockTable
 from metanets.encoders import TapEncoder
 from metanets.fourier import FourierLinear
 from metanets.registry import create
@@ -44,15 +45,10 @@ def test_the_default_has_the_published_number_of_parameters() -> None:
     assert model(collate([graph(inr(2, 32, 32, 1), 2)])).shape == (1, 10)
 
 
-def test_an_edge_message_is_that_of_the_paper() -> None:
-    """The first convolution and edge update, written out edge by edge as published."""
-    torch.manual_seed(0)
-    model, batch = create("ng-gnn", layers=1).double(), collate([graph(inr(2, 4, 1), 2)]).to(torch.float64)
-    x, e = model.encoder(batch)
-    convolution, update = model.convolutions[0], model.edge_updates[0]
-    table, edges = batch.table, model.encoder.project_edges(e)
+def published(convolution: nn.Module, x: torch.Tensor, edges: torch.Tensor, table: BlockTable) -> torch.Tensor:
+    """The convolution written out edge by edge."""
     found = []
-    for node in range(batch.num_nodes):
+    for node in range(len(x)):
         into = (table.target() == node).nonzero()[:, 0].tolist()
         messages = []
         for edge in into:
@@ -63,11 +59,21 @@ def test_an_edge_message_is_that_of_the_paper() -> None:
         aggregated = torch.cat([m.mean(0), m.min(0).values, m.max(0).values, std])
         amplified = aggregated * math.log(len(into) + 1) / convolution.log_degree
         found.append(convolution.last(convolution.post(torch.cat([x[node], aggregated, amplified]))))
-    expected = torch.stack(found)
-    assert torch.allclose(convolution(x, e, model.encoder.project_edges, table), expected, atol=1e-12)
+    return torch.stack(found)
+
+
+def test_messages_and_edge_updates_are_those_of_the_paper() -> None:
+    torch.manual_seed(0)
+    model, batch = create("ng-gnn", layers=1).double(), collate([graph(inr(2, 4, 1), 2)]).to(torch.float64)
+    x, e = model.encoder(batch)
+    first, second, update = model.convolutions[0], model.convolutions[1], model.edge_updates[0]
+    project, table = model.encoder.project_edges, batch.table
+    edges = project(e)
+    assert torch.allclose(first(x, e, project, table), published(first, x, edges, table), atol=1e-12)
     hidden = update.edge(edges) + update.source(x)[table.source()] + update.target(x)[table.target()]
-    ours = update.last(update(x, e, model.encoder.project_edges, table)[0])
-    assert torch.allclose(ours, update.last(nn.functional.silu(hidden)), atol=1e-12)
+    updated, nodes = second.after(update, x, e, project, table)
+    assert torch.allclose(updated, nn.functional.silu(hidden), atol=1e-12)
+    assert torch.allclose(nodes, published(second, x, update.last(updated), table), atol=1e-12)
 
 
 def test_a_small_kernel_is_a_large_one_padded_with_zeros() -> None:

@@ -78,7 +78,9 @@ def outputs_and_gradients(run, program: Program, t: Operands, on: BlockTable) ->
     names = [n for n, x in zip(OPERANDS, t.tensors, strict=True) if x is not None]
     inputs = [getattr(t, n) for n in names]
     gradients = torch.autograd.grad(list(outputs.values()), inputs, weights, allow_unused=True)
-    found = {f"d {n}": torch.zeros_like(x) if g is None else g for n, x, g in zip(names, inputs, gradients, strict=True)}
+    found = {
+        f"d {n}": torch.zeros_like(x) if g is None else g for n, x, g in zip(names, inputs, gradients, strict=True)
+    }
     return {**{n: x.detach() for n, x in outputs.items()}, **found}
 
 
