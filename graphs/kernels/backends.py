@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
 from functools import cache
@@ -10,12 +11,19 @@ import torch
 
 BACKENDS = ("reference", "cpu", "triton")
 VARIABLE = "METAZOO_KERNELS"
+# What has kernels of its own: the module with its compiled code, and whether there is a Triton version.
+KERNELS = {"sweep": ("graphs.kernels.cpu", True), "attention": ("graphs.kernels.cpu_attention", False)}
 
 
+def backend(device: torch.device, kernels: str = "sweep") -> str:
+    """The back end for tensors on a device; warns once where it is slower than it could be."""
+    return _backend(device.type, kernels)
+
+
+# Loading code is not for torch.compile to trace.
 @torch.compiler.assume_constant_result
-def backend(device: str) -> str:
-    """The back end for tensors on a kind of device; warns once where it is slower than it could be."""
-    chosen, why, lacking = _choice(device, os.environ.get(VARIABLE, ""))
+def _backend(device: str, kernels: str) -> str:
+    chosen, why, lacking = _choice(device, os.environ.get(VARIABLE, ""), kernels)
     if lacking:
         _warn(f"the kernels for {device} are not used: {why}; plain torch serves, slower and with more memory")
     return chosen
@@ -31,28 +39,28 @@ def backend_info() -> dict[str, dict[str, str]]:
     return {kind: {"backend": chosen, "why": why} for kind, (chosen, why, _) in found.items()}
 
 
-def _choice(device: str, forced: str) -> tuple[str, str, bool]:
+def _choice(device: str, forced: str, kernels: str = "sweep") -> tuple[str, str, bool]:
     """Back end, reason, and whether something is lacking that the user would want to know of."""
     if forced:
         if forced not in BACKENDS:
             raise ValueError(f"{VARIABLE}={forced!r} is unknown; choose among {', '.join(BACKENDS)}")
-        _check_forced(device, forced)
+        _check_forced(device, forced, kernels)
         return forced, f"{VARIABLE}={forced}", False
     if device == "cpu":
-        reason = _why_no_cpu()
+        reason = _why_no_cpu(kernels)
         return ("cpu", "compiled for this processor", False) if reason is None else ("reference", reason, True)
     if device == "cuda":
-        reason = _why_no_triton()
+        reason = _why_no_triton(kernels)
         return ("triton", "a CUDA device and triton", False) if reason is None else ("reference", reason, True)
     return "reference", f"there are no kernels for {device}", False
 
 
-def _check_forced(device: str, forced: str) -> None:
+def _check_forced(device: str, forced: str, kernels: str) -> None:
     """A forced back end either serves or says why it cannot; it never gives way to another."""
     if forced == "cpu":
-        reason = _why_no_cpu() if device == "cpu" else f"it serves the cpu, the tensors are on {device}"
+        reason = _why_no_cpu(kernels) if device == "cpu" else f"it serves the cpu, the tensors are on {device}"
     elif forced == "triton":
-        reason = _why_no_triton() if device == "cuda" else None if interpreted() else "it serves cuda devices"
+        reason = _why_no_triton(kernels) if device == "cuda" else None if interpreted() else "it serves cuda devices"
     else:
         reason = None
     if reason is not None:
@@ -64,14 +72,14 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def _why_no_cpu() -> str | None:
-    from graphs.kernels.cpu import CODE
-
-    return CODE.why_not()
+def _why_no_cpu(kernels: str) -> str | None:
+    return importlib.import_module(KERNELS[kernels][0]).CODE.why_not()
 
 
 @cache
-def _why_no_triton() -> str | None:
+def _why_no_triton(kernels: str) -> str | None:
+    if not KERNELS[kernels][1]:
+        return f"there are no Triton kernels for {kernels}"
     if not torch.cuda.is_available() and not interpreted():
         return "there is no CUDA device"
     try:

@@ -12,6 +12,7 @@ from torch import Tensor
 from graphs.kernels import reference
 from graphs.kernels.backends import backend
 from graphs.kernels.checking import check_operands
+from graphs.kernels.double_backward import derivative_of_gradient
 from graphs.kernels.program import OPERANDS, Operands, Program
 from graphs.kernels.table import BlockTable
 
@@ -28,7 +29,7 @@ def sweep(program: Program, t: Operands, table: BlockTable) -> tuple[Tensor | No
         t, **{n: x.to(t.compute_dtype) for n, x in zip(OPERANDS[1:], t.tensors[1:], strict=True) if x is not None}
     )
     check_operands(program, t, table)
-    if backend(t.e.device.type) == "reference":
+    if backend(t.e.device) == "reference":
         return reference.sweep(program, t, table)
     found = _sweep(program.text, table.rows, table.col, table.num_nodes, *t.tensors)
     edges = found[0] if program.keep else None
@@ -143,37 +144,28 @@ def _remember_backward(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) 
 
 def _backward_of_backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     rows, col, *saved = ctx.saved_tensors
-    width = len(OPERANDS)
-    program = Program.parse(ctx.program)
-    with torch.enable_grad():
-        inputs = [None if x is None else x.detach().requires_grad_() for x in saved]
-        operands, grad_edges, grad_nodes = Operands(*inputs[:width]), inputs[width], inputs[width + 1 :]
-        assert operands.e is not None
+    program, width = Program.parse(ctx.program), len(OPERANDS)
+
+    def reference_sweep(inputs: Sequence[Any]) -> list[Tensor | None]:
+        operands = Operands(*inputs)
         edges, statistics = reference.sweep(program, operands, as_table(rows, col, ctx.num_nodes, operands))
-        pairs = list(zip(statistics, grad_nodes, strict=True))
-        pairs += [(edges, grad_edges)] if edges is not None and grad_edges is not None else []
-        wanted = [x for x, need in zip(operands.tensors, ctx.needs, strict=True) if need]
-        outputs, weights = zip(*pairs, strict=True)
-        first = torch.autograd.grad(outputs, wanted, weights, create_graph=True, allow_unused=True)
-        used = [
-            (f, g) for f, g in zip(first, grads, strict=True) if f is not None and f.requires_grad and g is not None
-        ]
-        leaves = [x for x in inputs if x is not None]
-        values = [f for f, _ in used], leaves, [g for _, g in used]
-        second = iter(torch.autograd.grad(*values, allow_unused=True) if used else [None] * len(leaves))
-    found = [None if x is None else next(second) for x in inputs]
-    return None, None, None, None, *found[:width], [None] * ctx.count, found[width], found[width + 1 :], None
+        return [edges, *statistics]
+
+    operands, weights = saved[:width], saved[width:]
+    found, of_weights = derivative_of_gradient(reference_sweep, operands, weights, ctx.needs, grads)
+    return None, None, None, None, *found, [None] * ctx.count, of_weights[0], of_weights[1:], None
 
 
 def as_table(rows: Tensor, col: Tensor | None, num_nodes: int, t: Operands) -> BlockTable:
     """The table whose rows an operator was given."""
     sources = [x.shape[-2] for x in (t.U, t.P) if x is not None]
-    return BlockTable(*rows.unbind(1), num_nodes, t.e.shape[0], col, sources[0] if sources else None)
+    columns = rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3]
+    return BlockTable(*columns, num_nodes, t.e.shape[0], col, sources[0] if sources else None, check=False)
 
 
 def _kernels(e: Tensor) -> Any:
     """The module whose ``forward`` and ``backward`` run on a device."""
-    if backend(e.device.type) == "triton":
+    if backend(e.device) == "triton":
         from graphs.kernels import gpu
 
         return gpu

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ class BlockTable:
         num_nodes: N. num_edges: E, the sum of ``count``.
         col: source node of each edge ``[E]``, where the sources of a row are not consecutive; None otherwise.
         num_sources: nodes that the edges come from, where these are others than the N they go to.
+        check: False for rows of a table that was checked before.
 
     Attributes: rows ``[R, 4]``, the columns side by side; degree ``[N]``, edges into each node.
 
@@ -37,6 +38,7 @@ class BlockTable:
     num_edges: int
     col: Tensor | None = None
     num_sources: int | None = None
+    check: InitVar[bool] = True
     rows: Tensor = field(init=False, repr=False, compare=False)
     degree: Tensor = field(init=False, repr=False, compare=False)
 
@@ -56,8 +58,8 @@ class BlockTable:
         every = torch.arange(len(index), device=index.device)
         return cls(every, every, torch.ones_like(index), index, size, len(index), num_sources=len(index))
 
-    def __post_init__(self) -> None:
-        if not torch.compiler.is_compiling():
+    def __post_init__(self, check: bool) -> None:
+        if check and not torch.compiler.is_compiling():
             self._check()
         columns = [self.first_edge, self.first_source, self.count, self.destination]
         degree = self.count.new_zeros(self.num_nodes).index_add(0, self.destination, self.count)
