@@ -12,7 +12,7 @@ def check_operands(program: Program, t: Operands, table: BlockTable) -> None:
     """Raise ValueError that names the operand, what was expected and what arrived."""
     _check_edges(t, table)
     expected = _expected_shapes(program, t, table)
-    for name, value in zip(OPERANDS[1:], t.tensors[1:], strict=True):
+    for name, value in zip(OPERANDS[1:], t[1:], strict=True):
         if value is None:
             continue
         if name not in expected:

@@ -49,7 +49,7 @@ def backward(
     call = _Call(program, t, rows, col, num_nodes)
     wanted = [name for name, need in zip(OPERANDS, needs, strict=True) if need]
     gradients = call.gradients(wanted)
-    d_edges = torch.empty_like(t.e) if "e" in wanted else None
+    d_edges = torch.empty_like(call.e) if "e" in wanted else None
     grad_edges = None if grad_edges is None else grad_edges.contiguous()
     call(
         "backward",
@@ -61,7 +61,8 @@ def backward(
     # The bias of a sum over nodes has the sum of their gradients.
     sums = {"be": "Q", "bu": "V"}
     values = {**gradients, **{b: gradients[of].sum(-2) for b, of in sums.items() if b in wanted and b not in gradients}}
-    return [d_edges if n == "e" else call.unpadded(n, values[n]) for n in wanted]
+    first = [] if d_edges is None else [d_edges]
+    return [*first, *(call.unpadded(n, values[n]) for n in wanted if n != "e")]
 
 
 class _Call:
@@ -75,9 +76,8 @@ class _Call:
         self.D, self.H, self.G = (_whole(n) for n in (t.edge_width(), hidden, t.message_width(program)))
         sources = [x.shape[-2] for x in (t.U, t.P) if x is not None]
         self.sources = sources[0] if sources else num_nodes
-        self.operands = {
-            n: self.padded(n, x) for n, x in zip(OPERANDS[1:], t.tensors[1:], strict=True) if x is not None
-        }
+        self.shapes = self._shapes()
+        self.operands = {n: self.padded(n, x) for n, x in zip(OPERANDS[1:], t[1:], strict=True) if x is not None}
 
     def __call__(self, name: str, *arguments: Any) -> None:
         function = getattr(CODE.load(), f"{_NAMES[self.e.dtype]}_{name}")
@@ -100,28 +100,17 @@ class _Call:
 
     # ---- widths of whole vectors
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The padded shape of an operand."""
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """The padded shapes of the operands."""
         D, H, G, K, N, S = self.D, self.H, self.G, self.t.number_of_updates, self.num_nodes, self.sources
         wide = 2 * G if self.program.message == "film" else G
-        return {
-            "enc_a": (self.e.shape[1], D),
-            "enc_b": (D,),
-            "U": (K, S, H),
-            "V": (K, N, H),
-            "Wu": (K, D, H),
-            "bu": (K, H),
-            "Wo": (K, H, D),
-            "bo": (K, D),
-            "P": (S, G),
-            "Q": (N, G),
-            "We": (D, wide),
-            "be": (wide,),
-        }[name]
+        shapes = {"enc_a": (self.e.shape[1], D), "enc_b": (D,), "U": (K, S, H), "V": (K, N, H), "Wu": (K, D, H)}
+        shapes |= {"bu": (K, H), "Wo": (K, H, D), "bo": (K, D), "P": (S, G), "Q": (N, G), "We": (D, wide)}
+        return {**shapes, "be": (wide,)}
 
     def padded(self, name: str, x: Tensor) -> Tensor:
-        """An operand with zeros up to its padded shape, scale and shift of a film each."""
-        shape = self.shape(name)
+        """An operand with zeros up to its padded shape; scale and shift of a film each on its own."""
+        shape = self.shapes[name]
         if self._is_film(name):
             halves = x.chunk(2, dim=-1)
             return torch.cat([_padded(half, (*shape[:-1], self.G)) for half in halves], dim=-1).contiguous()
@@ -133,10 +122,10 @@ class _Call:
         if self._is_film(name):
             halves = [half[..., : shape[-1] // 2] for half in x.chunk(2, dim=-1)]
             x = torch.cat(halves, dim=-1)
-        return x[tuple(slice(n) for n in shape)].contiguous()
+        return x if x.shape == shape else x[tuple(slice(n) for n in shape)].contiguous()
 
     def _is_film(self, name: str) -> bool:
-        return self.program.message == "film" and name in ("We", "be")
+        return self.program.message == "film" and name in ("We", "be") and self.t.message_width(self.program) != self.G
 
     def node_states(self) -> Tensor:
         """Memory for a statistic of the messages."""
@@ -149,7 +138,7 @@ class _Call:
         added = self.program.message in ("edge", "add")
         of_nodes = {"bu": "V", **({"be": "Q"} if added else {})}
         names = {of_nodes.get(name, name) for name in wanted if name != "e"}
-        return {n: torch.empty(self.shape(n), dtype=self.t.compute_dtype) for n in names}
+        return {n: torch.empty(self.shapes[n], dtype=self.t.compute_dtype) for n in names}
 
     def statistics(self, found: list[Tensor], grads: list[Tensor]) -> Any:
         """Gradients of the statistics; those of an extreme shared by the messages that attain it."""

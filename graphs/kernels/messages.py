@@ -15,10 +15,10 @@ from graphs.kernels.table import BlockTable
 
 
 class Update(NamedTuple):
-    """What changes the edge states once: ``e <- e + act(U[j] + V[i] + e Wu + bu) Wo + bo`` on every edge j -> i.
+    """What changes the edge states once: ``e <- e + act(U[j] + V[i] + e Wu + bu) Wo + bo`` on an edge j -> i.
 
-    Shapes: U, V ``[N, H]``, Wu ``[D, H]``, bu ``[H]``, Wo ``[H, D]``, bo ``[D]``; any but Wu may be None, in all updates
-    of a chain alike (without Wo, H is D).
+    Shapes: U, V ``[N, H]``, Wu ``[D, H]``, bu ``[H]``, Wo ``[H, D]``, bo ``[D]``; any but Wu may be None, in all
+    updates of a chain alike (without Wo, H is D).
     """
 
     U: Tensor | None
@@ -74,7 +74,8 @@ def fused_message(
         e: edge states. We: the map of the edges; None for the identity (not for film).
         message, act: see above and :data:`graphs.kernels.program.ACTIVATIONS`.
 
-    Shapes: P, Q ``[N, G]``, e ``[E, D]``, We ``[D, G]`` (``[D, 2 G]`` for film), bias as wide as that; one ``[N, G]`` per reduction.
+    Shapes: P, Q ``[N, G]``, e ``[E, D]``, We ``[D, G]`` (``[D, 2 G]`` for film), bias as wide as that; one ``[N, G]``
+    per reduction.
 
     >>> table = BlockTable.from_rows([[0, 0, 2, 1]], num_nodes=2)
     >>> fused_message(torch.tensor([[1.0], [2.0]]), None, torch.ones(2, 1), torch.ones(1, 1), table, act="relu")
@@ -144,7 +145,7 @@ def lazy_message(
     act: str = "relu",
     reduce: Sequence[str] = ("sum",),
 ) -> tuple[Tensor, ...]:
-    """:func:`fused_message` on edge states ``relu(w enc_a + enc_b)`` that are made from the raw weights as they are read.
+    """:func:`fused_message` on edge states ``relu(w enc_a + enc_b)``, made from the raw weights as they are read.
 
     No ``[E, D]`` ever exists, forward or backward: a graph of 10^8 edges needs memory for its nodes only.
 

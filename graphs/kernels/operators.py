@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,13 +24,12 @@ def sweep(program: Program, t: Operands, table: BlockTable) -> tuple[Tensor | No
     Shapes: e_K ``[E, D]`` (None unless kept), and a ``[N, G]`` per statistic. Raises ValueError for operands that do
     not fit the table or each other.
     """
-    t = replace(
-        t, **{n: x.to(t.compute_dtype) for n, x in zip(OPERANDS[1:], t.tensors[1:], strict=True) if x is not None}
-    )
+    dtype = t.compute_dtype
+    t = Operands(t.e, *(x if x is None or x.dtype == dtype else x.to(dtype) for x in t[1:]))
     check_operands(program, t, table)
     if backend(t.e.device) == "reference":
         return reference.sweep(program, t, table)
-    found = _sweep(program.text, table.rows, table.col, table.num_nodes, *t.tensors)
+    found = _sweep(program.text, table.rows, table.col, table.num_nodes, *t)
     edges = found[0] if program.keep else None
     first = int(program.keep)
     return edges, found[first : first + len(program.statistics)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -81,13 +82,12 @@ class Program:
         return Program(encoder, message, act, update_act, *flags, statistics=tuple(statistics))
 
 
-@dataclass(frozen=True)
-class Operands:
+class Operands(NamedTuple):
     """The tensors of a sweep; None for those that its program does not read.
 
-    Shapes: e ``[E, D]`` (``[E, C]`` raw weights with an encoder), enc_a ``[C, D]``, enc_b ``[D]``, U and V ``[K, N, H]``,
-    Wu ``[K, D, H]``, bu ``[K, H]``, Wo ``[K, H, D]``, bo ``[K, D]``, P and Q ``[N, G]``, We ``[D, G]`` (``[D, 2 G]`` for
-    "film"), be ``[G]`` (``[2 G]``). U and P have a row a source, V and Q a row a destination.
+    Shapes: e ``[E, D]`` (``[E, C]`` raw weights with an encoder), enc_a ``[C, D]``, enc_b ``[D]``, U, V ``[K, N, H]``,
+    Wu ``[K, D, H]``, bu ``[K, H]``, Wo ``[K, H, D]``, bo ``[K, D]``, P and Q ``[N, G]``, We ``[D, G]``, be ``[G]``
+    (``[D, 2 G]`` and ``[2 G]`` for "film"). U and P have a row a source, V and Q a row a destination.
     """
 
     e: Tensor
@@ -109,11 +109,6 @@ class Operands:
         return 0 if self.Wu is None else self.Wu.shape[0]
 
     @property
-    def tensors(self) -> tuple[Tensor | None, ...]:
-        """The tensors in the order of :data:`OPERANDS`."""
-        return tuple(getattr(self, name) for name in OPERANDS)
-
-    @property
     def compute_dtype(self) -> torch.dtype:
         """What sums are made in: float64 for float64, else float32."""
         return torch.float64 if self.e.dtype == torch.float64 else torch.float32
@@ -129,4 +124,4 @@ class Operands:
         return self.We.shape[1] // 2 if program.message == "film" else self.We.shape[1]
 
 
-OPERANDS = tuple(field.name for field in fields(Operands))
+OPERANDS = Operands._fields

@@ -1,4 +1,4 @@
-"""A sweep over the edges in plain torch: short, on any device, differentiable twice; the ground truth of every kernel."""
+"""A sweep over the edges in plain torch, on any device, differentiable twice: the ground truth of every kernel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def sweep(program: Program, t: Operands, table: BlockTable) -> tuple[Tensor | No
 
 def _encode(program: Program, t: Operands) -> Tensor:
     e = t.e.to(t.compute_dtype)
-    return e if program.encoder == "stored" else _plus(e @ t.enc_a, t.enc_b).relu()
+    if t.enc_a is None:
+        return e
+    return _plus(e @ t.enc_a, t.enc_b).relu()
 
 
 def _update(program: Program, t: Operands, k: int, e: Tensor, table: BlockTable) -> Tensor:

@@ -73,9 +73,10 @@ class GraphMetanetwork(Metanet):
         graph = parameter_edges(batch, self.counts_buffers)
         x, e = self.encoder(graph, batch.activation)
         e, back = stored(e), graph.table.reversed() if self.reverse else None
-        for update_edges, update_nodes in zip(self.edge_updates, self.node_updates, strict=False):
+        updates = list[Any](self.edge_updates)
+        for update_edges, update_nodes in zip(updates, self.node_updates, strict=False):
             e, x = update_nodes(x, e, update_edges.operands(x), graph.table, back)
-        sums = self.edge_updates[-1].sums(x, e, graph.table)
+        sums = updates[-1].sums(x, e, graph.table)
         return self.head(self.norm(edge_mean(sums, graph.table, graph.node_graph, batch.num_graphs)))
 
 
@@ -145,7 +146,7 @@ class NodeUpdate(nn.Module):
     def forward(
         self, x: Tensor, e: Tensor, update: Update, table: BlockTable, back: BlockTable | None
     ) -> tuple[Tensor, Tensor]:
-        forward = self.messages[0]
+        forward: Any = self.messages[0]
         U, V, Wu, Wo, bu, bo = update
         P, We, be = forward.operands(x)
         biases = {"be": be, "bu": bu, "bo": bo}

@@ -125,8 +125,9 @@ class NeuralGraphGNN(Metanet):
         # An edge state is ``project(e)``: its last linear map is left to those who read it.
         project = self.encoder.project_edges
         table = batch.table.both_ways() if self.reverse else batch.table
-        x = self.convolutions[0](x, e, project, table)
-        for norm, update, convolution in zip(self.norms, self.edge_updates, self.convolutions[1:], strict=True):
+        first, *convolutions = list[Any](self.convolutions)
+        x = first(x, e, project, table)
+        for norm, update, convolution in zip(self.norms, list[Any](self.edge_updates), convolutions, strict=True):
             x = silu(norm(x))
             e, x = convolution.after(update, x, e, project, table)
             project = update.last
@@ -136,7 +137,7 @@ class NeuralGraphGNN(Metanet):
         parts = {
             "outputs": lambda: concatenate_outputs(x, batch, self.outputs),
             "nodes": lambda: graph_mean(x, batch.batch, batch.num_graphs),
-            "edges": lambda: project(edge_mean(*segment_reduce(e, table), table, batch.batch, batch.num_graphs)),
+            "edges": lambda: project(edge_mean(segment_reduce(e, table)[0], table, batch.batch, batch.num_graphs)),
         }
         return torch.cat([parts[part]() for part in self.readout], dim=1)
 

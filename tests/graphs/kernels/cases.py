@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -64,18 +63,18 @@ def operands(
 
 def leaves(t: Operands) -> Operands:
     """The operands as leaves of a graph of their own."""
-    given = {n: x.detach().clone().requires_grad_() for n, x in zip(OPERANDS, t.tensors, strict=True) if x is not None}
-    return replace(t, **given)
+    given = {n: x.detach().requires_grad_() for n, x in zip(OPERANDS, t, strict=True) if x is not None}
+    return t._replace(**given)
 
 
 def outputs_and_gradients(run, program: Program, t: Operands, on: BlockTable) -> dict[str, Tensor]:
-    """Everything that ``run(program, operands, table)`` gives, and the gradient of a random sum of it to each operand."""
+    """All that ``run(program, operands, table)`` gives, and the gradients of a random sum of it."""
     t = leaves(t)
     edges, statistics = run(program, t, on)
     outputs = {**({} if edges is None else {"edges": edges}), **dict(zip(program.statistics, statistics, strict=True))}
     generator = torch.Generator().manual_seed(1)
     weights = [torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x.dtype) for x in outputs.values()]
-    names = [n for n, x in zip(OPERANDS, t.tensors, strict=True) if x is not None]
+    names = [n for n, x in zip(OPERANDS, t, strict=True) if x is not None]
     inputs = [getattr(t, n) for n in names]
     gradients = torch.autograd.grad(list(outputs.values()), inputs, weights, allow_unused=True)
     found = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 from cases import assert_same, operands, outputs_and_gradients, table
+
 from graphs.kernels import cpu, operators
-from graphs.kernels.program import ACTIVATIONS, STATISTICS, Program
+from graphs.kernels.program import ACTIVATIONS, STATISTICS, Operands, Program
 
 if (reason := cpu.CODE.why_not()) is not None:
     pytest.skip(reason, allow_module_level=True)
@@ -90,6 +90,16 @@ def test_sources_by_index(message: str) -> None:
     program = Program(message=message, statistics=STATISTICS)
     on = table(MIXED, with_col=True)
     assert_same(operators.sweep, program, operands(program, on, width=5), on, 1e-12)
+
+
+def test_operands_that_are_not_contiguous() -> None:
+    on = table(MIXED)
+    t = operands(LAYER, on, width=16, updates=1)
+    turned = Operands(*(None if x is None else x.mT.contiguous().mT if x.dim() > 1 else x for x in t))
+    assert not turned.e.is_contiguous()
+    assert_same(operators.sweep, LAYER, turned, on, 1e-12)
+    e = torch.randn(1, 16, dtype=torch.float64).expand(on.num_edges, 16)
+    assert_same(operators.sweep, LAYER, t._replace(e=e), on, 1e-12)
 
 
 def test_no_edges() -> None:

@@ -1,18 +1,17 @@
-"""The public operations as torch operators: derivatives, torch.compile, storage, what is refused and what propagates."""
+"""The public operations as torch operators: derivatives, torch.compile, storage, what is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from cases import operands, table
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.library import opcheck
 
-from cases import operands, table
 from graphs.kernels import (
     BlockTable,
     Update,
@@ -102,7 +101,7 @@ def test_one_graph_for_torch_compile(on: BlockTable, name: str) -> None:
 def test_operator_contracts(program: Program) -> None:
     on = table([2, 0, 3, 1])
     t = operands(program, on, width=3, updates=1)
-    leaves = [None if x is None else x.requires_grad_() for x in t.tensors]
+    leaves = [None if x is None else x.requires_grad_() for x in t]
     opcheck(operators._sweep, (program.text, on.rows, on.col, on.num_nodes, *leaves))
 
 
@@ -134,7 +133,7 @@ def refused(on: BlockTable, words: str, **change: Any) -> None:
     program = Program(message="add", act="relu", keep=True, statistics=("sum",))
     t = operands(program, on, width=4, updates=1, dtype=torch.float32)
     with pytest.raises(ValueError, match=words):
-        operators.sweep(program, replace(t, **change), on)
+        operators.sweep(program, t._replace(**change), on)
 
 
 def test_operands_that_do_not_fit(on: BlockTable) -> None:
@@ -162,9 +161,9 @@ def test_programs_that_make_no_sense(on: BlockTable) -> None:
     for words, values in [("unknown act 'swish'; choose", {"act": "swish"}), ("'median'", {"statistics": ("median",)})]:
         with pytest.raises(ValueError, match=words):
             Program(**values)
+    weight = torch.zeros(2, 2)
+    updates = [Update(torch.zeros(5, 2), None, weight), Update(None, None, weight)]
     with pytest.raises(ValueError, match="U in all 2 updates of a chain or in none, got 1"):
-        weight = torch.zeros(2, 2)
-        updates = [Update(torch.zeros(5, 2), None, weight), Update(None, None, weight)]
         lazy_chain(torch.zeros(6, 1), torch.zeros(1, 2), torch.zeros(2), updates, None, None, weight, on)
 
 
@@ -205,7 +204,7 @@ def test_a_back_end_can_be_forced(monkeypatch: pytest.MonkeyPatch, on: BlockTabl
 
 def test_without_a_compiler_torch_serves_and_says_so_once(monkeypatch: pytest.MonkeyPatch, on: BlockTable) -> None:
     monkeypatch.delenv("METAZOO_KERNELS", raising=False)
-    monkeypatch.setattr(backends, "_why_no_cpu", lambda: "no C++ compiler was found; install g++")
+    monkeypatch.setattr(backends, "_why_no_cpu", lambda kernels: "no C++ compiler was found; install g++")
     backends._warn.cache_clear()
     e = torch.ones(6, 1)
     with pytest.warns(RuntimeWarning, match="no C.. compiler was found") as caught:
