@@ -5,13 +5,22 @@
 """
 
 from graphs.kernels.backends import backend_info
-from graphs.kernels.messages import Update, fused_layer, fused_message, lazy_chain, lazy_message, segment_reduce
+from graphs.kernels.messages import (
+    Update,
+    fused_chain,
+    fused_layer,
+    fused_message,
+    lazy_chain,
+    lazy_message,
+    segment_reduce,
+)
 from graphs.kernels.table import BlockTable
 
 __all__ = [
     "BlockTable",
     "Update",
     "backend_info",
+    "fused_chain",
     "fused_layer",
     "fused_message",
     "lazy_chain",

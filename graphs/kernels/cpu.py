@@ -23,10 +23,15 @@ _STATISTICS = ("sum", "square", "max", "max_ties", "min", "min_ties")
 _GRADIENTS = ("enc_a", "enc_b", "U", "V", "Wu", "Wo", "bo", "P", "Q", "We", "be")
 
 
-def forward(program: Program, t: Operands, rows: Tensor, col: Tensor | None, num_nodes: int) -> list[Tensor]:
-    """See :func:`graphs.kernels.operators.sweep`: e_K if kept, statistics, numbers of messages that attain extremes."""
+def forward(
+    program: Program, t: Operands, rows: Tensor, col: Tensor | None, num_nodes: int, out: Tensor | None = None
+) -> list[Tensor]:
+    """See :func:`graphs.kernels.operators.sweep`: e_K if kept, statistics, numbers of messages that attain extremes.
+
+    ``out`` is where e_K goes; it may be e.
+    """
     call = _Call(program, t, rows, col, num_nodes)
-    kept = t.e.new_empty(t.e.shape[0], t.edge_width()) if program.keep else None
+    kept = t.e.new_empty(t.e.shape[0], t.edge_width()) if program.keep and out is None else out
     ties = [f"{name}_ties" for name in program.statistics if name in ("max", "min")]
     found = {name: call.node_states() for name in (*program.statistics, *ties)}
     call("forward", _pointer(kept), _pointers(_STATISTICS, found))

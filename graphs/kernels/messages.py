@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphs.kernels.operators import sweep
+from graphs.kernels.operators import sweep, sweep_in_place
 from graphs.kernels.program import Operands, Program
 from graphs.kernels.reductions import reductions, statistics_for
 from graphs.kernels.table import BlockTable
@@ -107,12 +107,15 @@ def fused_layer(
     residual: bool = True,
     reads: str = "old",
     reduce: Sequence[str] = ("sum",),
+    in_place: bool = False,
 ) -> tuple[Tensor, ...]:
     """Message, reduction and edge update in one sweep; returns the new edge states, then the reductions.
 
     With e' the states after the :class:`Update` (U, V, Wu, Wo, bu, bo), the messages are those of
     :func:`fused_message` on e (``reads="old"``) or on e' (``"new"``). Beside e', nothing is kept for the backward pass;
-    what it needs of the edges is computed again.
+    what it needs of the edges is computed again. With ``in_place``, e' is written over e and no memory is needed for
+    the edges; that serves prediction only, under ``torch.no_grad()``. To train where the edge states of all layers do
+    not fit, see :func:`fused_chain`.
 
     Shapes: as there, U, V ``[N, H]``, Wu ``[D, H]``, Wo ``[H, D]``; e' ``[E, D]``, one ``[N, G]`` per reduction.
     """
@@ -126,9 +129,37 @@ def fused_layer(
         statistics=statistics_for(reduce),
     )
     operands = Operands(e, P=P, Q=Q, We=We, be=be, **_stacked([Update(U, V, Wu, Wo, bu, bo)]))
+    if in_place:
+        return e, *reductions(reduce, sweep_in_place(program, operands, table), table)
     edges, found = sweep(program, operands, table)
     assert edges is not None
     return edges, *reductions(reduce, found, table)
+
+
+def fused_chain(
+    e: Tensor,
+    updates: Sequence[Update],
+    P: Tensor | None,
+    Q: Tensor | None,
+    We: Tensor | None,
+    table: BlockTable,
+    *,
+    bias: Tensor | None = None,
+    message: str = "add",
+    act: str = "relu",
+    update_act: str = "relu",
+    residual: bool = True,
+    reduce: Sequence[str] = ("sum",),
+) -> tuple[Tensor, ...]:
+    """:func:`fused_message` on edge states after any number of updates, which are made again block by block.
+
+    A model of several layers that calls it once a layer, each time with one update more, stores the first edge states
+    (in float32, or in bfloat16) and node states only; without even those, see :func:`lazy_chain`.
+    """
+    ways = {"message": message, "act": act, "update_act": update_act, "residual": residual}
+    program = Program(**ways, statistics=statistics_for(reduce))
+    operands = Operands(e, P=P, Q=Q, We=We, be=bias, **_stacked(updates))
+    return reductions(reduce, sweep(program, operands, table)[1], table)
 
 
 def lazy_message(
@@ -178,14 +209,8 @@ def lazy_chain(
     Edge states of a layer depend on the raw weights and on the node states of the layers before it, so that a model of
     several layers stores node states only: call it once a layer, each time with one update more.
     """
-    program = Program(
-        encoder="relu",
-        message=message,
-        act=act,
-        update_act=update_act,
-        residual=residual,
-        statistics=statistics_for(reduce),
-    )
+    ways = {"message": message, "act": act, "update_act": update_act, "residual": residual}
+    program = Program("relu", **ways, statistics=statistics_for(reduce))
     operands = Operands(w, enc_a, enc_b, P=P, Q=Q, We=We, be=bias, **_stacked(updates))
     return reductions(reduce, sweep(program, operands, table)[1], table)
 

@@ -24,8 +24,7 @@ def sweep(program: Program, t: Operands, table: BlockTable) -> tuple[Tensor | No
     Shapes: e_K ``[E, D]`` (None unless kept), and a ``[N, G]`` per statistic. Raises ValueError for operands that do
     not fit the table or each other.
     """
-    dtype = t.compute_dtype
-    t = Operands(t.e, *(x if x is None or x.dtype == dtype else x.to(dtype) for x in t[1:]))
+    t = in_compute_dtype(t)
     check_operands(program, t, table)
     if backend(t.e.device) == "reference":
         return reference.sweep(program, t, table)
@@ -35,29 +34,56 @@ def sweep(program: Program, t: Operands, table: BlockTable) -> tuple[Tensor | No
     return edges, found[first : first + len(program.statistics)]
 
 
-@torch.library.custom_op("metazoo::sweep", mutates_args=())
-def _sweep(
-    program: str,
-    rows: Tensor,
-    col: Tensor | None,
-    num_nodes: int,
-    e: Tensor,
-    enc_a: Tensor | None,
-    enc_b: Tensor | None,
-    U: Tensor | None,
-    V: Tensor | None,
-    Wu: Tensor | None,
-    bu: Tensor | None,
-    Wo: Tensor | None,
-    bo: Tensor | None,
-    P: Tensor | None,
-    Q: Tensor | None,
-    We: Tensor | None,
-    be: Tensor | None,
-) -> list[Tensor]:
+def sweep_in_place(program: Program, t: Operands, table: BlockTable) -> list[Tensor]:
+    """The statistics of :func:`sweep`, while e_K is written over e; for use without gradients only.
+
+    Raises ValueError where a gradient would be needed, for what it depends on is gone.
+    """
+    if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in t):
+        raise ValueError(
+            "edge states that are updated in place have no gradient; use torch.no_grad(), or in_place=False, or "
+            "fused_chain, which computes them again"
+        )
+    if not t.e.is_contiguous() or program.encoder != "stored" or t.edge_width() != t.e.shape[1]:
+        raise ValueError(f"expected contiguous stored edge states to update in place, got strides {t.e.stride()}")
+    t = in_compute_dtype(t)
+    check_operands(program, t, table)
+    if backend(t.e.device) != "reference":
+        return _sweep_in_place(program.text, table.rows, table.col, table.num_nodes, *t)[: len(program.statistics)]
+    edges, found = reference.sweep(program, t, table)
+    assert edges is not None
+    t.e.copy_(edges)
+    return found
+
+
+def in_compute_dtype(t: Operands) -> Operands:
+    """All operands but e in the type that sums are made in."""
+    dtype = t.compute_dtype
+    return Operands(t.e, *(x if x is None or x.dtype == dtype else x.to(dtype) for x in t[1:]))
+
+
+# ---- the operators; their arguments begin with the program, the table and the operands
+
+_ARGUMENTS = "str program, Tensor rows, Tensor? col, SymInt num_nodes, Tensor e, "
+_ARGUMENTS += ", ".join(f"Tensor? {name}" for name in OPERANDS[1:])
+
+
+@torch.library.custom_op("metazoo::sweep", mutates_args=(), schema=f"({_ARGUMENTS}) -> Tensor[]")
+def _sweep(program: str, rows: Tensor, col: Tensor | None, num_nodes: int, *operands: Any) -> list[Tensor]:
     """e_K if kept, the statistics, then for each of max and min how many messages attain it (float, ``[N, G]``)."""
-    operands = Operands(e, enc_a, enc_b, U, V, Wu, bu, Wo, bo, P, Q, We, be)
-    return _kernels(e).forward(Program.parse(program), operands, rows, col, num_nodes)
+    t = Operands(*operands)
+    return _kernels(t.e).forward(Program.parse(program), t, rows, col, num_nodes)
+
+
+@torch.library.custom_op(
+    "metazoo::sweep_in_place",
+    mutates_args={"e"},
+    schema=f"({_ARGUMENTS.replace('Tensor e,', 'Tensor(a!) e,')}) -> Tensor[]",
+)
+def _sweep_in_place(program: str, rows: Tensor, col: Tensor | None, num_nodes: int, *operands: Any) -> list[Tensor]:
+    """What :func:`_sweep` gives but e_K, which takes the place of e."""
+    t = Operands(*operands)
+    return _kernels(t.e).forward(Program.parse(program), t, rows, col, num_nodes, out=t.e)[1:]
 
 
 @_sweep.register_fake
@@ -65,6 +91,12 @@ def _(program: str, rows: Tensor, col: Tensor | None, num_nodes: int, e: Tensor,
     p, t = Program.parse(program), Operands(e, *rest)
     nodes = [e.new_empty(num_nodes, t.message_width(p), dtype=t.compute_dtype) for _ in range(number_of_tensors(p))]
     return [e.new_empty(e.shape[0], t.edge_width()), *nodes] if p.keep else nodes
+
+
+@_sweep_in_place.register_fake
+def _(program: str, rows: Tensor, col: Tensor | None, num_nodes: int, e: Tensor, *rest: Tensor | None) -> list[Tensor]:
+    p, t = Program.parse(program), Operands(e, *rest)
+    return [e.new_empty(num_nodes, t.message_width(p), dtype=t.compute_dtype) for _ in range(number_of_tensors(p))]
 
 
 def number_of_tensors(program: Program) -> int:
@@ -92,35 +124,16 @@ def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     return None, None, None, None, *(next(gradients) if need else None for need in needs)
 
 
-@torch.library.custom_op("metazoo::sweep_backward", mutates_args=())
-def _sweep_backward(
-    program: str,
-    rows: Tensor,
-    col: Tensor | None,
-    num_nodes: int,
-    e: Tensor,
-    enc_a: Tensor | None,
-    enc_b: Tensor | None,
-    U: Tensor | None,
-    V: Tensor | None,
-    Wu: Tensor | None,
-    bu: Tensor | None,
-    Wo: Tensor | None,
-    bo: Tensor | None,
-    P: Tensor | None,
-    Q: Tensor | None,
-    We: Tensor | None,
-    be: Tensor | None,
-    found: Sequence[Tensor],
-    grad_edges: Tensor | None,
-    grad_nodes: Sequence[Tensor],
-    needs: Sequence[bool],
-) -> list[Tensor]:
+@torch.library.custom_op(
+    "metazoo::sweep_backward",
+    mutates_args=(),
+    schema=f"({_ARGUMENTS}, Tensor[] found, Tensor? grad_edges, Tensor[] grad_nodes, bool[] needs) -> Tensor[]",
+)
+def _sweep_backward(program: str, rows: Tensor, col: Tensor | None, num_nodes: int, *rest: Any) -> list[Tensor]:
     """The gradients of those operands that ``needs`` marks, in order."""
-    operands = Operands(e, enc_a, enc_b, U, V, Wu, bu, Wo, bo, P, Q, We, be)
-    run = _kernels(e).backward
-    return run(
-        Program.parse(program), operands, rows, col, num_nodes, list(found), grad_edges, list(grad_nodes), list(needs)
+    t, (found, grad_edges, grad_nodes, needs) = Operands(*rest[: len(OPERANDS)]), rest[len(OPERANDS) :]
+    return _kernels(t.e).backward(
+        Program.parse(program), t, rows, col, num_nodes, list(found), grad_edges, list(grad_nodes), list(needs)
     )
 
 

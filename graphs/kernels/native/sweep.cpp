@@ -49,8 +49,9 @@ void forward(const Program& p, const Weights<T>& w, const S* edges, const int64_
     Sweep<S, T> sweep(p, w, edges, tile_size(p));
     for_tiles(p, rows, col, begin, end, [&](const Tile& tile) {
       sweep.update(tile);
-      if (kept) store_rows(sweep.state(p.K), p.D, tile.size, p.columns, kept + tile.begin * p.columns);
       if (statistics.any()) sweep.reduce_messages(tile, parts[thread]);
+      // Last, for it may take the place of the states that were read.
+      if (kept) store_rows(sweep.state(p.K), p.D, tile.size, p.columns, kept + tile.begin * p.columns);
     });
   });
   for (long t = 1; t < threads; t++) join(statistics, parts[t], n);

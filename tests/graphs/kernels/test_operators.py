@@ -18,6 +18,7 @@ from graphs.kernels import (
     backend_info,
     backends,
     cpu,
+    fused_chain,
     fused_layer,
     fused_message,
     lazy_chain,
@@ -124,6 +125,48 @@ def test_what_is_not_finite_goes_where_torch_lets_it_go(value: float, width: int
     theirs = operators.sweep(program, t, on)
     for a, b in zip((ours[0], *ours[1]), (theirs[0], *theirs[1]), strict=True):
         assert torch.allclose(a, b, atol=1e-4, equal_nan=True)
+
+
+# ---- edge states that do not fit
+
+
+@needs_compiler
+def test_a_chain_is_its_layers_one_after_the_other(on: BlockTable) -> None:
+    """Outputs and gradients; what differs is the memory."""
+    P, We, e = drawn(5, 3), drawn(3, 3), drawn(6, 3)
+    updates = [Update(drawn(5, 3), drawn(5, 3), drawn(3, 4)[:, :3], drawn(3, 5)[:, :3]) for _ in range(3)]
+    states = e
+    for u in updates:
+        states, layers = fused_layer(P, None, u.U, u.V, states, We, u.Wu, u.Wo, on, act="silu", reads="new")
+    (chain,) = fused_chain(e, updates, P, None, We, on, act="silu")
+    assert torch.allclose(chain, layers, atol=1e-12)
+    gradients = [torch.autograd.grad(y.square().sum(), (P, We, e)) for y in (chain, layers)]
+    assert all(torch.allclose(a, b, atol=1e-10) for a, b in zip(*gradients, strict=True))
+
+
+@pytest.mark.parametrize("reads", ["old", "new"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width", [3, 16])
+def test_edges_updated_in_place(reads: str, dtype: torch.dtype, width: int) -> None:
+    on = table([2, 0, 784, 17, 1])
+    P, Q, U, V = (torch.randn(on.num_nodes, width) for _ in range(4))
+    We, Wu, Wo = (torch.randn(width, width) / width for _ in range(3))
+    e = torch.randn(on.num_edges, width).to(dtype)
+    expected = fused_layer(P, Q, U, V, e, We, Wu, Wo, on, reads=reads, reduce=("mean", "max"))
+    memory = e.data_ptr()
+    arrived = fused_layer(P, Q, U, V, e, We, Wu, Wo, on, reads=reads, reduce=("mean", "max"), in_place=True)
+    assert arrived[0].data_ptr() == memory
+    assert all(torch.equal(a, b) for a, b in zip(expected, arrived, strict=True))
+
+
+def test_edges_that_need_a_gradient_are_not_overwritten(on: BlockTable) -> None:
+    e, W = torch.ones(6, 2), torch.ones(2, 2, requires_grad=True)
+    with pytest.raises(ValueError, match=r"updated in place have no gradient; use torch\.no_grad"):
+        fused_layer(None, None, None, None, e, W, W, W, on, in_place=True)
+    with torch.no_grad():
+        fused_layer(None, None, None, None, e, W, W, W, on, in_place=True)
+    with pytest.raises(ValueError, match=r"contiguous stored edge states to update in place, got strides \(1, 6\)"):
+        fused_layer(None, None, None, None, torch.ones(2, 6).T, None, W.detach(), None, on, in_place=True)
 
 
 # ---- what is refused
