@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from cases import assert_same, operands, outputs_and_gradients, table
 
-from graphs.kernels import cpu, operators
+from graphs.kernels import BlockTable, cpu, operators, segment_reduce
 from graphs.kernels.program import ACTIVATIONS, STATISTICS, Operands, Program
 
 if (reason := cpu.CODE.why_not()) is not None:
@@ -20,8 +22,13 @@ LAYER = Program(message="add", act="silu", update_act="relu", keep=True, reads="
 
 
 @pytest.fixture(autouse=True)
-def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The compiled kernels, in memory that is full of NaN before they write to it."""
     monkeypatch.setenv("METAZOO_KERNELS", "cpu")
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(3).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -105,6 +112,25 @@ def test_operands_that_are_not_contiguous() -> None:
 def test_no_edges() -> None:
     on = table([])
     assert_same(operators.sweep, LAYER, operands(LAYER, on, width=5, updates=1), on, 0)
+
+
+def test_no_nodes() -> None:
+    on = BlockTable.from_rows([], num_nodes=0)
+    assert_same(operators.sweep, LAYER, operands(LAYER, on, width=5, updates=1), on, 0)
+
+
+@pytest.mark.slow
+def test_more_numbers_than_32_bits_count() -> None:
+    edges, width = 34_000_000, 64
+    e = torch.zeros(edges, width, dtype=torch.bfloat16)
+    e[-1], e[-3] = 1, 2
+    columns = torch.tensor([[0, 0, edges - 2, 0], [edges - 2, 0, 2, 1]]).unbind(1)
+    on = BlockTable(*columns, num_nodes=2, num_edges=edges, num_sources=edges)
+    total, largest = segment_reduce(e, on, ("sum", "max"))
+    assert edges * width > 2**31
+    assert (total[0] == 2).all()
+    assert (total[1] == 1).all()
+    assert (largest[:2, -1] == torch.tensor([2.0, 1.0])).all()
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
