@@ -72,6 +72,7 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
+@cache
 def _why_no_cpu(kernels: str) -> str | None:
     return importlib.import_module(KERNELS[kernels][0]).CODE.why_not()
 

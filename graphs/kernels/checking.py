@@ -11,10 +11,9 @@ from graphs.kernels.table import BlockTable
 def check_operands(program: Program, t: Operands, table: BlockTable) -> None:
     """Raise ValueError that names the operand, what was expected and what arrived."""
     _check_edges(t, table)
-    expected = _expected_shapes(program, t, table)
-    for name, value in zip(OPERANDS[1:], t[1:], strict=True):
-        if value is None:
-            continue
+    given = [(name, value) for name, value in zip(OPERANDS[1:], t[1:], strict=True) if value is not None]
+    expected = _expected_shapes(program, t, table) if given else {}
+    for name, value in given:
         if name not in expected:
             raise ValueError(
                 f"{name} is not read by a sweep with encoder {program.encoder!r}, message {program.message!r}"
