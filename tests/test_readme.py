@@ -60,3 +60,11 @@ def test_the_example_of_parents_runs(tmp_path: Path) -> None:
 def test_tables_are_those_of_the_results() -> None:
     done = subprocess.run([sys.executable, str(ROOT / "scripts" / "readme_tables.py"), "--check"])
     assert done.returncode == 0
+
+
+def test_the_example_of_messages_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict = {}
+    exec(blocks("python")[4], names)
+    assert names["e"].shape == (names["batch"].num_edges, 32)
+    assert names["mean"].shape == names["largest"].shape == (names["batch"].num_nodes, 32)
+    assert "'cuda'" in capsys.readouterr().out
