@@ -51,8 +51,7 @@ class TapEncoder(nn.Module):
         if not self.fits(taps):
             raise ValueError(f"expected kernels of at most {self.kernel}, got one of {taps}; create a larger model")
         columns = self.columns(taps)
-        columns = torch.cat([columns + channel * self.size for channel in channels])
-        return self.fourier(values.repeat(1, len(channels)), columns)
+        return self.fourier(values, torch.stack([columns + channel * self.size for channel in channels]))
 
     def columns(self, taps: tuple[int, ...]) -> Tensor:
         """Which taps of the largest kernel a kernel of this size covers. Shapes: ``[prod(taps)]``."""

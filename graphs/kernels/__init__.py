@@ -5,6 +5,7 @@
 """
 
 from graphs.kernels.backends import backend_info
+from graphs.kernels.fourier import fourier_linear
 from graphs.kernels.messages import (
     Update,
     fused_chain,
@@ -20,6 +21,7 @@ __all__ = [
     "BlockTable",
     "Update",
     "backend_info",
+    "fourier_linear",
     "fused_chain",
     "fused_layer",
     "fused_message",

@@ -12,7 +12,12 @@ import torch
 BACKENDS = ("reference", "cpu", "triton")
 VARIABLE = "METAZOO_KERNELS"
 # What has kernels of its own: the module with its compiled code, and whether there is a Triton version.
-KERNELS = {"sweep": ("graphs.kernels.cpu", True), "attention": ("graphs.kernels.cpu_attention", False)}
+KERNELS = {
+    "sweep": ("graphs.kernels.cpu", True),
+    "attention": ("graphs.kernels.cpu_attention", False),
+    # On a GPU, products of matrices in torch.
+    "fourier": ("graphs.kernels.cpu_fourier", True),
+}
 
 
 def backend(device: torch.device, kernels: str = "sweep") -> str:

@@ -106,8 +106,7 @@ class ParameterEncoder(nn.Module):
             x = x + pad(self.activation(activation), (0, 0, 0, len(x) - len(activation)))
         kinds = (self.edge_type.weight[:, None] + self.place(graph.taps.to(dtype))).flatten(0, 1)
         kind = graph.edge_type * len(graph.taps) + graph.tap
-        e = self.weight(graph.weight) + edge_layer.index_select(0, graph.table.target()) + kinds.index_select(0, kind)
-        return x, e
+        return x, self.weight(graph.weight, table=graph.table, nodes=edge_layer, kinds=kinds, kind=kind)
 
 
 class EdgeUpdate(nn.Module):
