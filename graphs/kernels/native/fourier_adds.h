@@ -13,8 +13,6 @@ struct Adds {
   const int64_t *rows, *kind;
   long number_of_rows, number_of_nodes, number_of_kinds;
 
-  bool nothing_else() const { return !nodes && !kinds; }
-
   Walk walk(long first_edge) const { return Walk(rows, nodes ? number_of_rows : 0, nullptr, first_edge); }
 
   // start [size, width] of the edges of a tile.
