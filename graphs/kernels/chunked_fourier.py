@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ def backward(
     found = {name: torch.zeros_like(getattr(t, name)) for name in wanted}
     for chunk, target, features in _chunks(t, rows):
         part = grad[chunk].to(t.compute_dtype)
-        indices = {"nodes": target, "kinds": None if kind is None else kind[chunk]}
+        indices: dict[str, Any] = {"nodes": target, "kinds": None if kind is None else kind[chunk]}
         for name in wanted:
             if name == "values":
                 found[name][chunk] = _d_values(t, features, part)
