@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from graphs.compiling import CompiledCode
-from graphs.kernels.program import ACTIVATIONS, ENCODERS, MESSAGES, OPERANDS, Operands, Program
+from graphs.kernels.program import ACTIVATIONS, ENCODERS, EXTREMES, MESSAGES, OPERANDS, Operands, Program
 
 CODE = CompiledCode("the message-passing kernels", Path(__file__).parent / "native" / "sweep.cpp")
 # Widths are padded to whole vectors of the widest registers, 16 floats.
@@ -32,7 +32,7 @@ def forward(
     """
     call = _Call(program, t, rows, col, num_nodes)
     kept = t.e.new_empty(t.e.shape[0], t.edge_width()) if program.keep and out is None else out
-    ties = [f"{name}_ties" for name in program.statistics if name in ("max", "min")]
+    ties = [f"{name}_ties" for name in program.statistics if name in EXTREMES]
     found = {name: call.node_states() for name in (*program.statistics, *ties)}
     call("forward", _pointer(kept), _pointers(_STATISTICS, found))
     nodes = [x[:, : t.message_width(program)].contiguous() for x in found.values()]
@@ -147,14 +147,10 @@ class _Call:
 
     def statistics(self, found: list[Tensor], grads: list[Tensor]) -> Any:
         """Gradients of the statistics; those of an extreme shared by the messages that attain it."""
-        names = self.program.statistics
-        extremes = [name for name in names if name in ("max", "min")]
-        ties = dict(zip(extremes, found[len(names) :], strict=True))
-        values: dict[str, Tensor] = {}
-        for name, value, grad in zip(names, found, grads, strict=False):
-            values[name] = grad / ties[name].clamp(min=1) if name in ties else grad
-            if name in ties:
-                values[f"{name}_value"] = value
+        values = dict(zip(self.program.statistics, grads, strict=True))
+        extremes = [name for name in values if name in EXTREMES]
+        for name, value, ties in zip(extremes, found[: len(extremes)], found[len(extremes) :], strict=True):
+            values |= {name: values[name] / ties.clamp(min=1), f"{name}_value": value}
         self.kept = {name: _padded(x, (self.num_nodes, self.G)).contiguous() for name, x in values.items()}
         return _pointers(("sum", "square", "max", "min", "max_value", "min_value"), self.kept)
 

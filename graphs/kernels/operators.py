@@ -12,7 +12,7 @@ from graphs.kernels import reference
 from graphs.kernels.backends import backend
 from graphs.kernels.checking import check_operands
 from graphs.kernels.double_backward import derivative_of_gradient
-from graphs.kernels.program import OPERANDS, Operands, Program
+from graphs.kernels.program import EXTREMES, OPERANDS, Operands, Program
 from graphs.kernels.table import BlockTable
 
 
@@ -101,22 +101,26 @@ def _(program: str, rows: Tensor, col: Tensor | None, num_nodes: int, e: Tensor,
 
 def number_of_tensors(program: Program) -> int:
     """Tensors ``[N, G]`` that a sweep makes: statistics, and the counts that go with max and min."""
-    return len(program.statistics) + sum(name in ("max", "min") for name in program.statistics)
+    return len(program.statistics) + sum(name in EXTREMES for name in program.statistics)
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     program, rows, col, num_nodes, *operands = inputs
     ctx.program, ctx.num_nodes = program, num_nodes
-    ctx.save_for_backward(rows, col, *operands, *output[int(Program.parse(program).keep) :])
+    names = Program.parse(program).statistics
+    nodes = output[int(Program.parse(program).keep) :]
+    found = [x for name, x in zip(names, nodes, strict=False) if name in EXTREMES] + nodes[len(names) :]
+    ctx.save_for_backward(rows, col, *operands, *found)
 
 
 def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     program = Program.parse(ctx.program)
     rows, col, *rest = ctx.saved_tensors
-    operands, found = rest[: len(OPERANDS)], rest[len(OPERANDS) :]
+    operands, found = Operands(*rest[: len(OPERANDS)]), rest[len(OPERANDS) :]
     grad_edges = grads[0] if program.keep else None
     given = grads[int(program.keep) :][: len(program.statistics)]
-    grad_nodes = [torch.zeros_like(x) if g is None else g for g, x in zip(given, found, strict=False)]
+    shape = (ctx.num_nodes, operands.message_width(program))
+    grad_nodes = [operands.e.new_zeros(shape, dtype=operands.compute_dtype) if g is None else g for g in given]
     needs = list(ctx.needs_input_grad[4:])
     gradients = iter(
         _sweep_backward(ctx.program, rows, col, ctx.num_nodes, *operands, found, grad_edges, grad_nodes, needs)
@@ -130,7 +134,10 @@ def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     schema=f"({_ARGUMENTS}, Tensor[] found, Tensor? grad_edges, Tensor[] grad_nodes, bool[] needs) -> Tensor[]",
 )
 def _sweep_backward(program: str, rows: Tensor, col: Tensor | None, num_nodes: int, *rest: Any) -> list[Tensor]:
-    """The gradients of those operands that ``needs`` marks, in order."""
+    """The gradients of those operands that ``needs`` marks, in order.
+
+    ``found`` are the values of max and min, in the order of the statistics, then how many messages attain each.
+    """
     t, (found, grad_edges, grad_nodes, needs) = Operands(*rest[: len(OPERANDS)]), rest[len(OPERANDS) :]
     return _kernels(t.e).backward(
         Program.parse(program), t, rows, col, num_nodes, list(found), grad_edges, list(grad_nodes), list(needs)

@@ -13,6 +13,7 @@ ENCODERS = ("stored", "relu")
 MESSAGES = ("edge", "add", "film", "mul")
 ACTIVATIONS = ("identity", "relu", "silu", "gelu", "tanh", "sigmoid")
 STATISTICS = ("sum", "square", "max", "min")
+EXTREMES = ("max", "min")
 DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 

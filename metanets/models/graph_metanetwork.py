@@ -6,15 +6,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
+from torch.utils.checkpoint import checkpoint
 
 from graphs import ACTIVATIONS, GraphBatch
-from graphs.kernels import BlockTable, Update, fused_layer, fused_message, segment_reduce
+from graphs.kernels import BlockTable, Update, fused_chain, fused_layer, fused_message
 from metanets.fourier import FourierLinear
 from metanets.layers import perceptron, stored
 from metanets.model import Metanet
 from metanets.parameter_edges import EDGE_TYPES, NODE_TYPES, ParameterEdges, parameter_edges
 from metanets.pooling import edge_mean
+
+# The sum of the edges themselves, after an update.
+UPDATED: dict[str, Any] = {"message": "edge", "update_act": "silu", "reduce": ("sum",)}
 
 
 class GraphMetanetwork(Metanet):
@@ -76,7 +80,7 @@ class GraphMetanetwork(Metanet):
         updates = list[Any](self.edge_updates)
         for update_edges, update_nodes in zip(updates, self.node_updates, strict=False):
             e, x = update_nodes(x, e, update_edges.operands(x), graph.table, back)
-        sums = updates[-1].sums(x, e, graph.table)
+        (sums,) = fused_chain(e, [updates[-1].operands(x)], None, None, None, graph.table, **UPDATED)
         return self.head(self.norm(edge_mean(sums, graph.table, graph.node_graph, batch.num_graphs)))
 
 
@@ -122,13 +126,6 @@ class EdgeUpdate(nn.Module):
         edge, last = self.edge, self.last
         return Update(self.source(x), self.target(x), edge.weight.T, last.weight.T, edge.bias, last.bias)
 
-    def sums(self, x: Tensor, e: Tensor, table: BlockTable) -> Tensor:
-        """Sums of the updated edges into each node ``[N, width]``; a linear map of a sum is the sum of the map."""
-        U, V, Wu, _, bu, _ = self.operands(x)
-        (hidden,) = fused_message(U, V, e, Wu, table, bias=bu, act="silu")
-        (before,) = segment_reduce(e, table)
-        return before + hidden @ self.last.weight.T + table.degree[:, None] * self.last.bias
-
 
 class NodeUpdate(nn.Module):
     """``x + MLP(LayerNorm([x, m]))`` with m the mean message of each direction, of edges that are updated on the way.
@@ -154,7 +151,11 @@ class NodeUpdate(nn.Module):
         means = [forward.mapped(mean, table)]
         if back is not None:
             means.append(self.messages[1](x, e, back))
-        return e, x + self.update(self.norm(torch.cat([x, *means], dim=1)))
+        # What these maps keep for the backward pass is made again there: of small networks, most of an edge state a layer.
+        return e, x + checkpoint(self._of_nodes, x, *means, use_reentrant=False)
+
+    def _of_nodes(self, x: Tensor, *means: Tensor) -> Tensor:
+        return self.update(self.norm(torch.cat([x, *means], dim=1)))
 
 
 class MeanMessage(nn.Module):
@@ -179,4 +180,4 @@ class MeanMessage(nn.Module):
 
     def mapped(self, mean: Tensor, table: BlockTable) -> Tensor:
         """The mean of ``last(m)`` from the mean of m: its linear map, but for the bias where there is no edge."""
-        return self.last(mean) * (table.degree > 0)[:, None]
+        return linear(mean, self.last.weight) + (table.degree > 0)[:, None] * self.last.bias
