@@ -151,7 +151,7 @@ class NodeUpdate(nn.Module):
         means = [forward.mapped(mean, table)]
         if back is not None:
             means.append(self.messages[1](x, e, back))
-        # What these maps keep for the backward pass is made again there: of small networks, most of an edge state a layer.
+        # What these maps keep for backward is made again there: of small networks, most of an edge state a layer.
         return e, x + checkpoint(self._of_nodes, x, *means, use_reentrant=False)
 
     def _of_nodes(self, x: Tensor, *means: Tensor) -> Tensor:
