@@ -8,7 +8,7 @@ from torch import Tensor
 from graphs.kernels import reference_attention as reference
 from graphs.kernels.attention_operands import Attended, check_attended
 from graphs.kernels.attention_operators import attend, softmax
-from graphs.kernels.backends import backend
+from graphs.kernels.backends import backend, warn_once
 from graphs.kernels.program import DTYPES
 from graphs.kernels.table import BlockTable
 
@@ -82,4 +82,9 @@ def attention(
     given = Attended(q, k, v, e, We, bias, heads, q.shape[-1] ** -0.5 if scale is None else float(scale))
     check_attended(given, table)
     t = given.in_compute_dtype()
-    return reference.attention(t, table) if backend(q.device, "attention") == "reference" else attend(t, table)
+    chosen = backend(q.device, "attention")
+    if chosen == "triton" and not t.fits_a_gpu():
+        warn_once(f"attention runs in plain torch: {t.channels} channels of a head by {t.edge_width} numbers of an edge "
+                  "are too many for the Triton kernels; use more heads")  # fmt: skip
+        chosen = "reference"
+    return reference.attention(t, table) if chosen == "reference" else attend(t, table)

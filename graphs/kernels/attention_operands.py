@@ -10,6 +10,8 @@ from torch import Tensor
 from graphs.kernels.program import DTYPES
 from graphs.kernels.table import BlockTable
 
+# Of one part (q, k, m or v) for one head; the kernels hold up to four, twice.
+BYTES_OF_MAP = 2**13
 ATTENDED = ("q", "k", "v", "e", "We", "bias")
 
 
@@ -30,6 +32,20 @@ class Attended:
     def tensors(self) -> tuple[Tensor | None, ...]:
         """The tensors in the order of :data:`ATTENDED`."""
         return self.q, self.k, self.v, self.e, self.We, self.bias
+
+    @property
+    def channels(self) -> int:
+        """Of a head."""
+        return self.q.shape[1] // self.heads
+
+    @property
+    def edge_width(self) -> int:
+        return 0 if self.e is None else self.e.shape[1]
+
+    def fits_a_gpu(self) -> bool:
+        """Whether parts of the map for one head leave a program of a GPU memory for its edges."""
+        padded = [max(16, 1 << (width - 1).bit_length()) for width in (self.channels, self.edge_width or 1)]
+        return padded[0] * padded[1] * self.q.element_size() <= BYTES_OF_MAP
 
     def in_compute_dtype(self) -> Attended:
         """All but the edges in what sums are made in: float64 for float64 edges (nodes, without any), else float32."""

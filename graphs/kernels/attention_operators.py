@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphs.kernels import reference_attention as reference
 from graphs.kernels.attention_operands import ATTENDED, Attended
+from graphs.kernels.backends import backend
 from graphs.kernels.double_backward import derivative_of_gradient
 from graphs.kernels.table import BlockTable
 
@@ -171,6 +172,10 @@ _softmax_backward.register_autograd(_softmax_second, setup_context=_remember_sof
 
 def _kernels(x: Tensor) -> Any:
     """The module whose ``forward``, ``backward`` and ``softmax`` run where x is."""
+    if backend(x.device, "attention") == "triton":
+        from graphs.kernels import gpu_attention
+
+        return gpu_attention
     from graphs.kernels import cpu_attention
 
     return cpu_attention
