@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -79,12 +81,16 @@ def attention(
     tensor([[0.0000],
             [1.5000]])
     """
-    given = Attended(q, k, v, e, We, bias, heads, q.shape[-1] ** -0.5 if scale is None else float(scale))
-    check_attended(given, table)
-    t = given.in_compute_dtype()
-    chosen = backend(q.device, "attention")
-    if chosen == "triton" and not t.fits_a_gpu():
-        warn_once(f"attention runs in plain torch: {t.channels} channels of a head by {t.edge_width} numbers of an edge "
-                  "are too many for the Triton kernels; use more heads")  # fmt: skip
-        chosen = "reference"
-    return reference.attention(t, table) if chosen == "reference" else attend(t, table)
+    t = Attended(q, k, v, e, We, bias, heads, 1.0 if scale is None else float(scale))
+    check_attended(t, table)
+    t = t.in_compute_dtype() if scale is not None else replace(t.in_compute_dtype(), scale=q.shape[1] ** -0.5)
+    return reference.attention(t, table) if _back_end(t) == "reference" else attend(t, table)
+
+
+def _back_end(t: Attended) -> str:
+    chosen = backend(t.q.device, "attention")
+    if chosen != "triton" or t.fits_a_gpu():
+        return chosen
+    what = f"{t.channels} channels of a head by {t.edge_width} numbers of an edge"
+    warn_once(f"attention runs in plain torch: {what} are too many for the Triton kernels; use more heads")
+    return "reference"

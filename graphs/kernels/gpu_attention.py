@@ -127,7 +127,7 @@ def _contiguous(t: Attended) -> Attended:
 def _launch(kernel: Any, programs: int | tuple[int, int], *arguments: Any, S: Shape) -> None:
     grid = programs if isinstance(programs, tuple) else (programs, 1)
     if min(grid):
-        kernel[grid](*arguments, S=S, num_warps=4, num_stages=1)
+        kernel[grid](*arguments, S=S, num_warps=4, num_stages=1, enable_fp_fusion=True)
 
 
 def _by_destination(rows: Tensor, num_nodes: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# A constexpr has the attributes of what it holds.
+# pyright: reportAttributeAccessIssue=false
 import triton
 import triton.language as tl
 
@@ -90,7 +92,7 @@ def forward_kernel(
             edge, source, valid = edges_of_row(first, first_source, count, col, r, t, S)
             states = states_of(e, edge, valid, S)
             keys, others = rows_of(k, source, valid, h, S), rows_of(v, source, valid, h, S)
-            query, key, m, value = modulated(query_of_node, keys, others, states, We, bias, h, S)
+            query, key, _, value = modulated(query_of_node, keys, others, states, We, bias, h, S)
             s = tl.where(valid, tl.sum(query * key, axis=1) * scale, float("-inf"))
             largest = tl.maximum(most, tl.max(s, axis=0))
             # A score of -inf has the weight 0 as long as there is any other.
@@ -138,7 +140,7 @@ def of_destinations(
                 states = states_of(e, edge, valid, S)
                 keys, others = rows_of(k, source, valid, h, S), rows_of(v, source, valid, h, S)
                 query, key, m, value = modulated(query_of_node, keys, others, states, We, bias, h, S)
-                zq, zk, zm, zv, dv = differentiated(query, key, m, value, others, grad, log, mean, valid, scale, S)
+                zq, zk, zm, zv, _ = differentiated(query, key, m, value, others, grad, log, mean, valid, scale, S)
                 d_query += tl.sum(zq, axis=0)
                 if dWe is not None:
                     turned = tl.trans(states)
@@ -187,7 +189,7 @@ def of_edges(
                 )
                 query, key, m, value = modulated(row_of(q, i, h, S), keys, others, states, We, bias, h, S)
                 log, mean = tl.load(lse + i * S.H + h), tl.load(delta + i * S.H + h)
-                zq, zk, zm, zv, dv = differentiated(query, key, m, value, others, grad, log, mean, valid, scale, S)
+                zq, zk, zm, zv, _ = differentiated(query, key, m, value, others, grad, log, mean, valid, scale, S)
                 d_states += dot(zq, tl.trans(part_of_map(We, 0, h, S)), S)
                 d_states += dot(zk, tl.trans(part_of_map(We, 1, h, S)), S)
                 d_states += dot(zm, tl.trans(part_of_map(We, 2, h, S)), S)
@@ -213,7 +215,7 @@ def of_sources(
         query, key, m, value = modulated(queries, key_of_node, value_of_node, states, We, bias, h, S)
         log = tl.load(lse + target * S.H + h, mask=valid, other=0.0)
         mean = tl.load(delta + target * S.H + h, mask=valid, other=0.0)
-        zq, zk, zm, zv, of_value = differentiated(query, key, m, value, value_of_node, grad, log, mean, valid, scale, S)
+        _, zk, _, _, of_value = differentiated(query, key, m, value, value_of_node, grad, log, mean, valid, scale, S)
         d_key += tl.sum(zk, axis=0)
         d_value += tl.sum(of_value, axis=0)
     c = tl.arange(0, S.CP)

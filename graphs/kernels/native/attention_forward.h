@@ -13,6 +13,7 @@ class AttentionForward {
         query_(lay_.width),
         sum_(lay_.score),
         most_(lay_.score),
+        base_(lay_.score),
         shift_(lay_.score),
         values_(lay_.width),
         states_(a.map.edge_width * lay_.score),
@@ -66,15 +67,17 @@ class AttentionForward {
         T value = s[t * lay_.score + l];
         most[l] = value > most[l] ? value : most[l];
       }
+    // A score of -inf has no weight as long as there is any other.
+    for (long l = 0; l < lay_.score; l++) base_.get()[l] = most[l] == LEAST ? T(0) : most[l];
     for (long t = 0; t < run.length; t++)
-      for (long l = 0; l < lay_.score; l++) s[t * lay_.score + l] -= most[l];
+      for (long l = 0; l < lay_.score; l++) s[t * lay_.score + l] -= base_.get()[l];
     exponential_of(s, run.length * lay_.score);
     if (!run.first) shrink();
   }
 
   void shrink() {
     T* shift = shift_.get();
-    for (long l = 0; l < lay_.score; l++) shift[l] = exponential(shift[l] - most_.get()[l]);
+    for (long l = 0; l < lay_.score; l++) shift[l] = exponential(shift[l] - base_.get()[l]);
     for (long l = 0; l < lay_.score; l++) sum_.get()[l] *= shift[l];
     for (long j = 0; j < lay_.width; j += LANES<T>) at(values_.get() + j) *= at(shift + j % lay_.score);
     for (long j = 0; j < a_.map.edge_width * lay_.score; j += LANES<T>)
@@ -96,6 +99,8 @@ class AttentionForward {
   }
 
   void finish(long i) {
+    for (long l = 0; l < lay_.score; l++)
+      if (most_.get()[l] == LEAST) sum_.get()[l] = std::numeric_limits<T>::quiet_NaN();
     for (long j = 0; j < lay_.width; j += LANES<T>) {
       Vec<T> total = at(values_.get() + j), sum = at(sum_.get() + j % lay_.score);
       for (long d = 0; d < a_.map.edge_width; d++)
@@ -114,7 +119,7 @@ class AttentionForward {
   const Heads<T>& lay_;
   const Table table_ = p_.table();
   MappedTile<T, S> tile_;
-  Buffer<T> query_, sum_, most_, shift_;  // of the destination at hand
+  Buffer<T> query_, sum_, most_, base_, shift_;  // of the destination at hand
   Buffer<T> values_, states_;             // weighted sums of v_j m_e [W] and, a head, of e [D, score]
   Buffer<T> scores_;                      // [edges, score]
 };

@@ -155,6 +155,17 @@ def test_what_is_not_finite_stays_where_the_reference_has_it(name: str, value: f
         assert torch.equal(arrived[gradient].isfinite(), expected[gradient].isfinite()), gradient
 
 
+@pytest.mark.parametrize("masked", [0, 40, 50])
+def test_a_score_of_minus_infinity_has_no_weight(masked: int) -> None:
+    on = BlockTable.from_rows([[0, 0, 50, 0]], num_nodes=50)
+    one, v = torch.ones(50, 1), torch.arange(50.0)[:, None]
+    k = torch.zeros(50, 1)
+    k[:masked] = -torch.inf
+    out = attention(one, k, v, None, None, on, heads=1)[0, 0]
+    assert torch.equal(out.isnan(), torch.tensor(masked == 50))
+    assert masked == 50 or float(out) == pytest.approx((masked + 49) / 2)
+
+
 # ---- as an operator
 
 

@@ -106,7 +106,7 @@ def shared_memory(name: str, shape: Shape, capability: int, without: tuple[str, 
     missing = dict.fromkeys((n for n in compiled.arg_names if n in without), None)
     signature = {n: "constexpr" if n in missing or n == "S" else TYPES[n] for n in compiled.arg_names}
     source = ASTSource(compiled, signature, {**missing, "S": shape})
-    how = {"num_warps": 4, "num_stages": 1}
+    how = {"num_warps": 4, "num_stages": 1, "enable_fp_fusion": True}
     return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=how).metadata.shared
 
 
