@@ -39,9 +39,10 @@ class Softmax {
         for (long j = 0; j < place; j += LANES<T>) at(sum_.get() + j % period_) += at(x_.get() + j);
       });
       share(sum_.get(), [](T a, T b) { return a + b; });
+      for (long j = 0; j < period_; j += LANES<T>) at(sum_.get() + j) = T(1) / at(sum_.get() + j);
       each_chunk(i, LEAST, [&](long place, long first) {
         weigh(place);
-        for (long j = 0; j < place; j += LANES<T>) at(x_.get() + j) /= at(sum_.get() + j % period_);
+        for (long j = 0; j < place; j += LANES<T>) at(x_.get() + j) *= at(sum_.get() + j % period_);
         store(first);
       });
     }

@@ -82,6 +82,27 @@ def test_a_gradient_that_is_wanted_alone(name: str) -> None:
     assert torch.allclose(*found, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "edges", "out"),
+    [
+        (torch.bfloat16, torch.bfloat16, torch.float32),
+        (torch.float64, torch.float32, torch.float32),
+        (torch.float32, torch.float64, torch.float64),
+        (torch.bfloat16, None, torch.float32),
+        (torch.float64, None, torch.float64),
+    ],
+)
+def test_sums_are_made_in_the_precision_of_the_edges(
+    nodes: torch.dtype, edges: torch.dtype | None, out: torch.dtype
+) -> None:
+    t = operands(SMALL, without=["e", "We", "bias"] if edges is None else [])
+    t = {n: None if x is None else x.to(edges if n == "e" else nodes).requires_grad_() for n, x in t.items()}
+    found = kernel(t, SMALL, 4)
+    found.sum().backward()
+    assert found.dtype == out
+    assert all(x is None or (x.grad is not None and x.grad.dtype == x.dtype) for x in t.values())
+
+
 def test_large_scores_stay_finite() -> None:
     on = table(MIXED)
     t = operands(on, dtype=torch.float32)
