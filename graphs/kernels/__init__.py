@@ -4,6 +4,7 @@
 :class:`~graphs.kernels.program.Program` per sweep over the edges; ``messages`` names the sweeps that models use.
 """
 
+from graphs.kernels.attending import attention, segment_softmax
 from graphs.kernels.backends import backend_info
 from graphs.kernels.fourier import fourier_linear
 from graphs.kernels.messages import (
@@ -15,11 +16,14 @@ from graphs.kernels.messages import (
     lazy_message,
     segment_reduce,
 )
+from graphs.kernels.pairs import Pairs
 from graphs.kernels.table import BlockTable
 
 __all__ = [
     "BlockTable",
+    "Pairs",
     "Update",
+    "attention",
     "backend_info",
     "fourier_linear",
     "fused_chain",
@@ -28,4 +32,5 @@ __all__ = [
     "lazy_chain",
     "lazy_message",
     "segment_reduce",
+    "segment_softmax",
 ]

@@ -11,12 +11,11 @@ import torch
 
 BACKENDS = ("reference", "cpu", "triton")
 VARIABLE = "METAZOO_KERNELS"
-# What has kernels of its own: the module with its compiled code, and whether there is a Triton version.
+# What has kernels of its own: the module with its compiled code.
 KERNELS = {
-    "sweep": ("graphs.kernels.cpu", True),
-    "attention": ("graphs.kernels.cpu_attention", False),
-    # On a GPU, products of matrices in torch.
-    "fourier": ("graphs.kernels.cpu_fourier", True),
+    "sweep": "graphs.kernels.cpu",
+    "attention": "graphs.kernels.cpu_attention",
+    "fourier": "graphs.kernels.cpu_fourier",
 }
 
 
@@ -30,7 +29,7 @@ def backend(device: torch.device, kernels: str = "sweep") -> str:
 def _backend(device: str, kernels: str) -> str:
     chosen, why, lacking = _choice(device, os.environ.get(VARIABLE, ""), kernels)
     if lacking:
-        _warn(f"the kernels for {device} are not used: {why}; plain torch serves, slower and with more memory")
+        warn_once(f"the kernels for {device} are not used: {why}; plain torch serves, slower and with more memory")
     return chosen
 
 
@@ -55,7 +54,7 @@ def _choice(device: str, forced: str, kernels: str = "sweep") -> tuple[str, str,
         reason = _why_no_cpu(kernels)
         return ("cpu", "compiled for this processor", False) if reason is None else ("reference", reason, True)
     if device == "cuda":
-        reason = _why_no_triton(kernels)
+        reason = _why_no_triton()
         return ("triton", "a CUDA device and triton", False) if reason is None else ("reference", reason, True)
     return "reference", f"there are no kernels for {device}", False
 
@@ -65,7 +64,7 @@ def _check_forced(device: str, forced: str, kernels: str) -> None:
     if forced == "cpu":
         reason = _why_no_cpu(kernels) if device == "cpu" else f"it serves the cpu, the tensors are on {device}"
     elif forced == "triton":
-        reason = _why_no_triton(kernels) if device == "cuda" else None if interpreted() else "it serves cuda devices"
+        reason = _why_no_triton() if device == "cuda" else None if interpreted() else "it serves cuda devices"
     else:
         reason = None
     if reason is not None:
@@ -79,13 +78,11 @@ def interpreted() -> bool:
 
 @cache
 def _why_no_cpu(kernels: str) -> str | None:
-    return importlib.import_module(KERNELS[kernels][0]).CODE.why_not()
+    return importlib.import_module(KERNELS[kernels]).CODE.why_not()
 
 
 @cache
-def _why_no_triton(kernels: str) -> str | None:
-    if not KERNELS[kernels][1]:
-        return f"there are no Triton kernels for {kernels}"
+def _why_no_triton() -> str | None:
     if not torch.cuda.is_available() and not interpreted():
         return "there is no CUDA device"
     try:
@@ -96,5 +93,6 @@ def _why_no_triton(kernels: str) -> str | None:
 
 
 @cache
-def _warn(text: str) -> None:
+def warn_once(text: str) -> None:
+    """A RuntimeWarning, the first time."""
     warnings.warn(text, RuntimeWarning, stacklevel=2)

@@ -248,7 +248,7 @@ def test_a_back_end_can_be_forced(monkeypatch: pytest.MonkeyPatch, on: BlockTabl
 def test_without_a_compiler_torch_serves_and_says_so_once(monkeypatch: pytest.MonkeyPatch, on: BlockTable) -> None:
     monkeypatch.delenv("METAZOO_KERNELS", raising=False)
     monkeypatch.setattr(backends, "_why_no_cpu", lambda kernels: "no C++ compiler was found; install g++")
-    backends._warn.cache_clear()
+    backends.warn_once.cache_clear()
     e = torch.ones(6, 1)
     with pytest.warns(RuntimeWarning, match="no C.. compiler was found") as caught:
         found = [segment_reduce(e, on)[0] for _ in range(2)]
