@@ -1,6 +1,8 @@
 // A sweep over all edges, in threads: what Python calls.
 #include <new>
+#include <optional>
 
+#include "line_sums.h"
 #include "peak.h"
 #include "sweep_backward.h"
 #include "threads.h"
@@ -13,14 +15,22 @@ inline long tile_size(const Program& p) {
 }
 
 template <class Work>
-void for_tiles(const Program& p, const int64_t* rows, const int64_t* col, long begin, long end, Work work) {
+void for_tiles(const Program& p, const int64_t* rows, const int64_t* col, long begin, long end, long size, Work work) {
   Tile tile;
   Walk walk(rows, p.rows, col, begin);
-  long size = tile_size(p);
   for (long edge = begin; edge < end; edge += size) {
     walk.next(edge, std::min(edge + size, end), tile);
     work(tile);
   }
+}
+
+// The lines that stand for the states of edges, where the program allows it.
+template <class S, class T>
+std::optional<Lines<T>> lines_of(const Program& p, const Weights<T>& w, bool only_sums) {
+  std::optional<Lines<T>> lines;
+  if (LineSums<S, T>::serves(p, w, only_sums)) lines.emplace(p, w);
+  if (lines && !lines->finite()) lines.reset();
+  return lines;
 }
 
 // Memory of a thread's own, in place of the arrays that others also add to.
@@ -45,9 +55,14 @@ void forward(const Program& p, const Weights<T>& w, const S* edges, const int64_
   sizes.fill(n);
   for (long t = 1; t < threads; t++) memory.push_back(replace<T>(parts[t].all(), sizes));
   for (const Statistics<T>& part : parts) part.clear(n);
+  std::optional<Lines<T>> lines = lines_of<S, T>(p, w, !kept && statistics.sum && !statistics.square && !statistics.max && !statistics.min);
+  long size = lines ? LineSums<S, T>::TILE : tile_size(p);
   in_ranges(p.edges, threads, [&](long thread, long begin, long end) {
-    Sweep<S, T> sweep(p, w, edges, tile_size(p));
-    for_tiles(p, rows, col, begin, end, [&](const Tile& tile) {
+    Sweep<S, T> sweep(p, w, edges, size);
+    std::optional<LineSums<S, T>> sums;
+    if (lines) sums.emplace(p, w, *lines, edges);
+    for_tiles(p, rows, col, begin, end, size, [&](const Tile& tile) {
+      if (sums && sums->load(tile)) return sums->add(tile, parts[thread].sum);
       sweep.update(tile);
       if (statistics.any()) sweep.reduce_messages(tile, parts[thread]);
       // Last, for it may take the place of the states that were read.
@@ -69,9 +84,17 @@ void backward(const Program& p, const Weights<T>& w, const S* edges, const int64
   for (size_t i = 0; i < sizes.size(); i++)
     if (T* first = *parts[0].all()[i]) std::fill_n(first, sizes[i], T(0));
   Turned<T> turned(p, w);
+  std::optional<Lines<T>> lines = lines_of<S, T>(p, w, !grad_edges && nodes.sum && !nodes.square && !nodes.max && !nodes.min);
+  long size = lines ? LineSums<S, T>::TILE : tile_size(p);
   in_ranges(p.edges, threads, [&](long thread, long begin, long end) {
-    SweepBackward<S, T> sweep(p, w, edges, tile_size(p), turned, nodes, grad_edges, parts[thread], d_edges);
-    for_tiles(p, rows, col, begin, end, [&](const Tile& tile) { sweep.run(tile); });
+    SweepBackward<S, T> sweep(p, w, edges, size, turned, nodes, grad_edges, parts[thread], d_edges);
+    std::optional<LineSums<S, T>> sums;
+    if (lines) sums.emplace(p, w, *lines, edges);
+    for_tiles(p, rows, col, begin, end, size, [&](const Tile& tile) {
+      if (!sums || !sums->load(tile)) return sweep.run(tile);
+      sums->back(tile, nodes.sum, parts[thread], d_edges);
+    });
+    if (sums) sums->finish(parts[thread]);
   });
   for (long t = 1; t < threads; t++)
     for (size_t i = 0; i < sizes.size(); i++) add_to(*parts[0].all()[i], *parts[t].all()[i], sizes[i]);

@@ -71,6 +71,9 @@ class Sweep {
   void encode(long size) {
     product(raw_.get(), p_.raw, w_.enc_a, p_.D, w_.enc_b, states_[0].get(), p_.D, size, p_.raw, p_.D);
     activate(RELU, states_[0].get(), states_[0].get(), static_cast<T*>(nullptr), size * p_.D);
+    // An infinite weight makes NaN of the pads, 0 times it.
+    if (p_.columns < p_.D)
+      for (long t = 0; t < size; t++) std::fill_n(states_[0].get() + t * p_.D + p_.columns, p_.D - p_.columns, T(0));
   }
 
   // The hidden units of update k and, if it is ``wanted``, e_{k+1}; ``slope`` receives update_act'(z_k) unless null

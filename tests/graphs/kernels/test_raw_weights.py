@@ -1,0 +1,91 @@
+"""Sweeps over raw weights against the reference, which alone writes the states of the edges."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cases import assert_same, operands, outputs_and_gradients, table
+from graphs.kernels import cpu, operators, reference
+from graphs.kernels.program import ACTIVATIONS, Program
+
+if (reason := cpu.CODE.why_not()) is not None:
+    pytest.skip(reason, allow_module_level=True)
+
+FEATURES = (1, 3, 16, 17, 32, 33, 64, 128)
+# Segments longer than a tile, and segments that start within a vector of edges.
+MIXED = (3, 0, 1200, 1, 2, 17, 784, 16, 5)
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-4, torch.bfloat16: 2e-2}
+SUM = Program("relu", "add", "relu", statistics=("sum",))
+
+
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METAZOO_KERNELS", "cpu")
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("raw", [1, 2, 9])
+@pytest.mark.parametrize("features", FEATURES)
+def test_sums_at_every_width(features: int, raw: int, dtype: torch.dtype) -> None:
+    on = table(MIXED)
+    t = operands(SUM, on, width=features, out=FEATURES[-FEATURES.index(features)], raw=raw, dtype=dtype)
+    assert_same(operators.sweep, SUM, t, on, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS)
+@pytest.mark.parametrize("missing", ["", "P", "Q", "be", "P Q be", "We"])
+def test_operands_that_are_left_out(act: str, missing: str) -> None:
+    program = replace(SUM, act=act)
+    for with_col in (False, True):
+        on = table(MIXED, with_col=with_col)
+        t = operands(program, on, width=20, raw=1, without=missing.split())
+        assert_same(operators.sweep, program, t, on, 1e-12)
+
+
+@pytest.mark.parametrize("needs", ["e", "enc_a", "enc_b", "P", "Q", "We", "be"])
+def test_one_gradient_alone(needs: str) -> None:
+    on = table(MIXED)
+    t = operands(SUM, on, width=16, raw=1)
+    wanted = replace(t, **{needs: getattr(t, needs).requires_grad_()})
+    for run in (operators.sweep, reference.sweep):
+        run(SUM, wanted, on)[1][0].sin().sum().backward()
+        found, getattr(wanted, needs).grad = getattr(wanted, needs).grad, None
+        if run is operators.sweep:
+            arrived = found
+    torch.testing.assert_close(arrived, found, rtol=1e-11, atol=1e-11)
+
+
+def test_units_that_turn_on_at_a_weight() -> None:
+    """Weights and biases of 0, and units that no weight turns on or off."""
+    on = table([40, 3, 20])
+    t = operands(SUM, on, width=6, raw=1)
+    e = t.e.round()
+    enc_a = torch.tensor([[1.0, -1, 0, 0, 2, -3]], dtype=torch.float64)
+    enc_b = torch.tensor([0.0, 0, 1, -1, 2, 3], dtype=torch.float64)
+    assert (e == 0).any()
+    assert_same(operators.sweep, SUM, replace(t, e=e, enc_a=enc_a, enc_b=enc_b), on, 1e-12)
+    assert_same(operators.sweep, SUM, replace(t, e=e, enc_a=enc_a, enc_b=0 * enc_b), on, 1e-12)
+
+
+@pytest.mark.parametrize("name", ["e", "enc_a", "P", "We"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_goes_where_torch_lets_it(name: str, value: float) -> None:
+    on = table(MIXED)
+    t = operands(SUM, on, width=5, raw=1)
+    getattr(t, name)[0, 0] = value
+    expected, arrived = (run(SUM, t, on)[1][0] for run in (reference.sweep, operators.sweep))
+    torch.testing.assert_close(arrived, expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_agree_and_repeat_themselves_bit_for_bit(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "_NUMBERS_A_THREAD", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    on = table(MIXED)
+    assert_same(operators.sweep, SUM, operands(SUM, on, width=17, raw=1), on, 1e-12)
+    t = operands(SUM, on, width=17, raw=1, dtype=torch.float32)
+    once, again = (outputs_and_gradients(operators.sweep, SUM, t, on) for _ in range(2))
+    assert all(torch.equal(once[name], again[name]) for name in once)
