@@ -94,29 +94,47 @@ void product(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, l
   }
 }
 
+// Few sums of products wait for each other: they are made in SETS, of every SETS-th row each.
 template <class T, int R, int C>
 inline void outer_tile(const T* x, long ldx, const T* dy, long ldy, T* dw, long ldw, long M) {
-  constexpr int L = LANES<T>;
-  Vec<T> acc[R][C];
+  constexpr int L = LANES<T>, SETS = R * C >= 8 ? 1 : 8 / (R * C);
+  Vec<T> acc[SETS][R][C] = {};
+  auto add = [&](auto sets) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+    for (int s = 0; s < decltype(sets)::value; s++)
+#pragma GCC unroll 16
+      for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < C; j++) acc[s][i][j] += x[s * ldx + i] * at(dy + s * ldy + j * L);
+    x += decltype(sets)::value * ldx;
+    dy += decltype(sets)::value * ldy;
+  };
+  for (; M >= SETS; M -= SETS) add(std::integral_constant<int, SETS>{});
+  for (; M > 0; M--) add(std::integral_constant<int, 1>{});
+#pragma GCC unroll 16
   for (int i = 0; i < R; i++)
-    for (int j = 0; j < C; j++) acc[i][j] = at(dw + i * ldw + j * L);
-  for (long m = 0; m < M; m++, x += ldx, dy += ldy) {
-    Vec<T> row[C];
-    for (int j = 0; j < C; j++) row[j] = at(dy + j * L);
-    for (int i = 0; i < R; i++)
-      for (int j = 0; j < C; j++) acc[i][j] += x[i] * row[j];
-  }
-  for (int i = 0; i < R; i++)
-    for (int j = 0; j < C; j++) at(dw + i * ldw + j * L) = acc[i][j];
+#pragma GCC unroll 4
+    for (int j = 0; j < C; j++) {
+      Vec<T> sum = at(dw + i * ldw + j * L);
+#pragma GCC unroll 8
+      for (int s = 0; s < SETS; s++) sum += acc[s][i][j];
+      at(dw + i * ldw + j * L) = sum;
+    }
 }
 
 template <class T, int C>
 inline void outer_rows(const T* x, long ldx, const T* dy, long ldy, T* dw, long ldw, long M, long K) {
   long k = 0;
-  for (; k + 6 <= K; k += 6) outer_tile<T, 6, C>(x + k, ldx, dy, ldy, dw + k * ldw, ldw, M);
-  for (; k + 4 <= K; k += 4) outer_tile<T, 4, C>(x + k, ldx, dy, ldy, dw + k * ldw, ldw, M);
-  for (; k + 2 <= K; k += 2) outer_tile<T, 2, C>(x + k, ldx, dy, ldy, dw + k * ldw, ldw, M);
-  for (; k < K; k++) outer_tile<T, 1, C>(x + k, ldx, dy, ldy, dw + k * ldw, ldw, M);
+  auto next = [&](auto rows) {
+    constexpr int R = decltype(rows)::value;
+    outer_tile<T, R, C>(x + k, ldx, dy, ldy, dw + k * ldw, ldw, M);
+    k += R;
+  };
+  constexpr int MOST = C == 4 ? 6 : 16 / C;  // as many sums as leave registers for the rows
+  while (K - k >= MOST) next(std::integral_constant<int, MOST>{});
+  while (K - k >= 4) next(std::integral_constant<int, 4>{});
+  while (K - k >= 2) next(std::integral_constant<int, 2>{});
+  while (K - k >= 1) next(std::integral_constant<int, 1>{});
 }
 
 // dw [K, ldw] += x [M, K]^T dy [M, ldy], over whole vectors of the N columns.

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-
 from cases import assert_same, operands, outputs_and_gradients, table
+
 from graphs.kernels import cpu, operators, reference
 from graphs.kernels.program import ACTIVATIONS, Program
 
