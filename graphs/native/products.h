@@ -26,9 +26,47 @@ struct StartOf {
 template <class T>
 using Start = typename StartOf<T>::type;
 
+// What becomes of a sum before it is stored. A row is added to every row; null for none. Then, where ``gate`` is given,
+// only what belongs to gate > 0 stays; or what is below 0 goes (``clip``); or ``step`` takes the place of what is > 0
+// and 0 of the rest.
+template <class T>
+struct End {
+  const T *row = nullptr, *gate = nullptr, *step = nullptr;
+  long ld = 0;  // of the gate
+  bool clip = false;
+};
+
+// A tile whose first sum is at ``row``, ``column`` of y.
+template <class T, int R, int C>
+__attribute__((always_inline)) inline void store_tile(Vec<T> (&acc)[R][C], const End<T>& end, long row, long column,
+                                                      T* y, long ldy) {
+  constexpr int L = LANES<T>;
+  y += row * ldy + column;
+  auto each = [&](auto value) __attribute__((always_inline)) {
+#pragma GCC unroll 12
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+      for (int j = 0; j < C; j++) at(y + i * ldy + j * L) = value(acc[i][j], i, j);
+  };
+  if (end.row)
+#pragma GCC unroll 12
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+      for (int j = 0; j < C; j++) acc[i][j] += at(end.row + column + j * L);
+  if (end.gate)
+    each([&](Vec<T> v, int i, int j) { return at(end.gate + (row + i) * end.ld + column + j * L) > 0 ? v : Vec<T>{}; });
+  else if (end.clip)
+    each([](Vec<T> v, int, int) { return v < 0 ? Vec<T>{} : v; });  // NaN stays
+  else if (end.step)
+    each([&](Vec<T> v, int, int j) { return v > 0 ? at(end.step + column + j * L) : Vec<T>{}; });
+  else
+    each([](Vec<T> v, int, int) { return v; });
+}
+
 // LD is the stride of x where it is known: addresses of a tile's rows then need one register.
 template <class T, int R, int C, int LD>
-inline void product_tile(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, long ldy, long K) {
+inline void product_tile(const T* x, long ldx, const T* w, long ldw, Start<T> start, const End<T>& end, long first,
+                         long column, T* y, long ldy, long K) {
   constexpr int L = LANES<T>;
   const long stride = LD ? LD : ldx;
   Vec<T> acc[R][C];
@@ -44,18 +82,16 @@ inline void product_tile(const T* x, long ldx, const T* w, long ldw, Start<T> st
 #pragma GCC unroll 4
       for (int j = 0; j < C; j++) acc[i][j] += x[i * stride] * row[j];
   }
-#pragma GCC unroll 12
-  for (int i = 0; i < R; i++)
-#pragma GCC unroll 4
-    for (int j = 0; j < C; j++) at(y + i * ldy + j * L) = acc[i][j];
+  store_tile<T, R, C>(acc, end, first, column, y, ldy);
 }
 
 template <class T, int C, int LD>
-inline void product_rows(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, long ldy, long M, long K) {
+inline void product_rows(const T* x, long ldx, const T* w, long ldw, Start<T> start, const End<T>& end, long column,
+                         T* y, long ldy, long M, long K) {
   long i = 0;
   auto next = [&](auto rows) {
     constexpr int R = decltype(rows)::value;
-    product_tile<T, R, C, LD>(x + i * ldx, ldx, w, ldw, start.moved(i, 0), y + i * ldy, ldy, K);
+    product_tile<T, R, C, LD>(x + i * ldx, ldx, w, ldw, start.moved(i, 0), end, i, column, y, ldy, K);
     i += R;
   };
   // Few columns leave registers for more rows.
@@ -70,12 +106,13 @@ inline void product_rows(const T* x, long ldx, const T* w, long ldw, Start<T> st
 }
 
 template <class T, int LD>
-void product_of(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, long ldy, long M, long K, long N) {
+void product_of(const T* x, long ldx, const T* w, long ldw, Start<T> start, const End<T>& end, T* y, long ldy, long M,
+                long K, long N) {
   constexpr int L = LANES<T>;
   long j = 0, vectors = whole<T>(N) / L;
   auto next = [&](auto columns) {
     constexpr int C = decltype(columns)::value;
-    product_rows<T, C, LD>(x, ldx, w + j * L, ldw, start.moved(0, j), y + j * L, ldy, M, K);
+    product_rows<T, C, LD>(x, ldx, w + j * L, ldw, start.moved(0, j), end, j * L, y, ldy, M, K);
     j += C;
   };
   while (vectors - j >= WIDEST) next(std::integral_constant<int, WIDEST>{});
@@ -83,14 +120,15 @@ void product_of(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y
   while (vectors - j >= 1) next(std::integral_constant<int, 1>{});
 }
 
-// y [M, ldy] = start + x [M, K] w [K, ldw], over whole vectors of the N columns.
+// y [M, ldy] = start + x [M, K] w [K, ldw], over whole vectors of the N columns; ``end`` has the last word.
 template <class T>
-void product(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, long ldy, long M, long K, long N) {
+void product(const T* x, long ldx, const T* w, long ldw, Start<T> start, T* y, long ldy, long M, long K, long N,
+             const End<T>& end = {}) {
   switch (ldx) {
-    case 16: return product_of<T, 16>(x, ldx, w, ldw, start, y, ldy, M, K, N);
-    case 32: return product_of<T, 32>(x, ldx, w, ldw, start, y, ldy, M, K, N);
-    case 64: return product_of<T, 64>(x, ldx, w, ldw, start, y, ldy, M, K, N);
-    default: return product_of<T, 0>(x, ldx, w, ldw, start, y, ldy, M, K, N);
+    case 16: return product_of<T, 16>(x, ldx, w, ldw, start, end, y, ldy, M, K, N);
+    case 32: return product_of<T, 32>(x, ldx, w, ldw, start, end, y, ldy, M, K, N);
+    case 64: return product_of<T, 64>(x, ldx, w, ldw, start, end, y, ldy, M, K, N);
+    default: return product_of<T, 0>(x, ldx, w, ldw, start, end, y, ldy, M, K, N);
   }
 }
 

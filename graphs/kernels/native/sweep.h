@@ -45,8 +45,9 @@ class Sweep {
   const T* message(const Tile& tile) {
     const T* e = read();
     if (p_.message == EDGE) return e;
-    combine(tile, e);
-    activate(p_.act, z_.get(), z_.get(), static_cast<T*>(nullptr), tile.size * p_.G);
+    bool clip = p_.message == ADD && p_.act == RELU && w_.We;
+    combine(tile, e, clip);
+    if (!clip) activate(p_.act, z_.get(), z_.get(), static_cast<T*>(nullptr), tile.size * p_.G);
     return z_.get();
   }
 
@@ -69,27 +70,51 @@ class Sweep {
 
   // e = relu(w enc_a + enc_b)
   void encode(long size) {
-    product(raw_.get(), p_.raw, w_.enc_a, p_.D, w_.enc_b, states_[0].get(), p_.D, size, p_.raw, p_.D);
-    activate(RELU, states_[0].get(), states_[0].get(), static_cast<T*>(nullptr), size * p_.D);
+    End<T> end;
+    end.row = w_.enc_b, end.clip = true;
+    product(raw_.get(), p_.raw, w_.enc_a, p_.D, {}, states_[0].get(), p_.D, size, p_.raw, p_.D, end);
     // An infinite weight makes NaN of the pads, 0 times it.
     if (p_.columns < p_.D)
       for (long t = 0; t < size; t++) std::fill_n(states_[0].get() + t * p_.D + p_.columns, p_.D - p_.columns, T(0));
   }
 
-  // The hidden units of update k and, if it is ``wanted``, e_{k+1}; ``slope`` receives update_act'(z_k) unless null
+  // Whether rows of sources stand in a row for edges enough to be added within a product.
+  bool in_runs(const Tile& tile) const { return !tile.col && tile.size >= 12 * long(tile.segments.size()); }
+
+  // out = the terms + e W, then 0 for what is below 0 (``clip``) or, where it is > 0, ``step`` of the destination.
+  void linear(const Tile& tile, const Terms<T>& terms, const T* e, const T* W, T* out, long width, bool clip,
+              const T* step = nullptr) {
+    End<T> end;
+    end.clip = clip;
+    if (!in_runs(tile)) {
+      gather(terms, tile, out, same_.get(), width);
+      return product(e, p_.D, W, width, Origin<T>(out, width), out, width, tile.size, p_.D, width, end);
+    }
+    end.row = same_.get();
+    for (const Segment& s : tile.segments) {
+      common_terms(terms, s.destination, same_.get(), width);
+      end.step = of(step, s.destination * width);
+      Origin<T> start(of(terms.source, s.source * width), width);
+      product(e + s.start * p_.D, p_.D, W, width, start, out + s.start * width, width, s.length, p_.D, width, end);
+    }
+  }
+
+  // The hidden units of update k and, if it is ``wanted``, e_{k+1}; ``slope`` receives update_act'(z_k) unless null or
+  // the activation is relu, whose values tell its slope.
   void update(const Tile& tile, long k, T* slope, bool wanted) {
     long n = tile.size, D = p_.D, H = p_.H;
     const T* e = state(k);
     T* h = hidden_[k].get();
     Terms<T> terms{of(w_.U, k * p_.sources * H), of(w_.V, k * p_.nodes * H), of(w_.bu, k * H), nullptr};
-    gather(terms, tile, h, same_.get(), H);
-    product(e, D, w_.Wu + k * D * H, H, Origin<T>(h, H), h, H, n, D, H);
-    activate(p_.update_act, h, h, slope, n * H);
+    linear(tile, terms, e, w_.Wu + k * D * H, h, H, p_.update_act == RELU);
+    if (p_.update_act != RELU) activate(p_.update_act, h, h, slope, n * H);
     if (!wanted) return;
     T* next = states_[k + 1].get();
     if (w_.Wo) {
-      product(h, H, w_.Wo + k * H * D, D, Origin<T>(of(w_.bo, k * D)), next, D, n, H, D);
-      if (p_.residual) add_rows(next, e, next, n * D);
+      End<T> end;
+      end.row = of(w_.bo, k * D);
+      Origin<T> start(p_.residual ? e : nullptr, D);
+      product(h, H, w_.Wo + k * H * D, D, start, next, D, n, H, D, end);
     } else if (p_.residual) {
       add_rows(h, e, next, n * D);
     } else {
@@ -99,14 +124,12 @@ class Sweep {
 
   const T* read() const { return state(p_.reads_old ? 0 : p_.K); }
 
-  // z of the message before its activation
-  void combine(const Tile& tile, const T* e) {
+  // z of the message before its activation, unless that is to ``clip`` a sum.
+  void combine(const Tile& tile, const T* e, bool clip) {
     long n = tile.size, G = p_.G, wide = p_.message == FILM ? 2 * G : G;
-    if (p_.message == ADD) {
-      gather(Terms<T>{w_.P, w_.Q, w_.be, w_.We ? nullptr : e}, tile, z_.get(), same_.get(), G);
-      if (w_.We) product(e, p_.D, w_.We, G, Origin<T>(z_.get(), G), z_.get(), G, n, p_.D, G);
-      return;
-    }
+    if (p_.message == ADD && w_.We)
+      return linear(tile, Terms<T>{w_.P, w_.Q, w_.be, nullptr}, e, w_.We, z_.get(), G, clip);
+    if (p_.message == ADD) return gather(Terms<T>{w_.P, w_.Q, w_.be, e}, tile, z_.get(), same_.get(), G);
     gather(Terms<T>{w_.P, w_.Q, nullptr, nullptr}, tile, pair_.get(), same_.get(), G);
     if (w_.We)
       product(e, p_.D, w_.We, wide, Origin<T>(w_.be), scale_.get(), G, n, p_.D, G);

@@ -53,10 +53,15 @@ class SweepBackward : public Sweep<S, T> {
       add_rows(de, dz, de, n * G);
       return;
     }
-    this->combine(tile, e);
-    T *slope = this->z_.get(), *value = this->m_.get();
-    activate(p().act, this->z_.get(), value, slope, n * G);
-    spread(nodes_, value, G, tile, slope, dz, G);
+    if (p().message == ADD && this->w_.We && p().act == RELU && !needs_values() && this->in_runs(tile)) {
+      Terms<T> terms{this->w_.P, this->w_.Q, this->w_.be, nullptr};
+      this->linear(tile, terms, e, this->w_.We, dz, G, false, nodes_.sum);
+    } else {
+      this->combine(tile, e, false);
+      T *slope = this->z_.get(), *value = this->m_.get();
+      activate(p().act, this->z_.get(), value, slope, n * G);
+      spread(nodes_, value, G, tile, slope, dz, G);
+    }
     if (p().message == ADD) {
       scatter(dz, tile, d_.P, d_.Q, G);
       linear_back(e, dz, G, 0, de, n);
@@ -93,11 +98,16 @@ class SweepBackward : public Sweep<S, T> {
     long n = tile.size, D = p().D, H = p().H;
     const T *e = this->state(k), *h = this->hidden_[k].get(), *slope = this->slopes_[k].get();
     T *de = de_.get(), *dz = dz_.get();
+    bool relu = p().update_act == RELU;
     if (this->w_.Wo) {
       if (d_.bo) column_sums(de, D, d_.bo + k * D, n, D);
       if (d_.Wo) outer(h, H, de, D, d_.Wo + k * H * D, D, n, H, D);
-      product(de, D, turned_.Wo.get() + k * D * H, H, Origin<T>(), dz, H, n, D, H);
-      for (long i = 0; i < n * H; i += LANES<T>) at(dz + i) *= at(slope + i);
+      End<T> end;
+      end.gate = relu ? h : nullptr, end.ld = H;
+      product(de, D, turned_.Wo.get() + k * D * H, H, {}, dz, H, n, D, H, end);
+      for (long i = 0; i < (relu ? 0 : n * H); i += LANES<T>) at(dz + i) *= at(slope + i);
+    } else if (relu) {
+      for (long i = 0; i < n * H; i += LANES<T>) at(dz + i) = at(h + i) > 0 ? at(de + i) : Vec<T>{};
     } else {
       for (long i = 0; i < n * H; i += LANES<T>) at(dz + i) = at(de + i) * at(slope + i);
     }

@@ -49,7 +49,7 @@ def test_operands_that_are_left_out(act: str, missing: str) -> None:
 def test_one_gradient_alone(needs: str) -> None:
     on = table(MIXED)
     t = operands(SUM, on, width=16, raw=1)
-    wanted = replace(t, **{needs: getattr(t, needs).requires_grad_()})
+    wanted = t._replace(**{needs: getattr(t, needs).requires_grad_()})
     for run in (operators.sweep, reference.sweep):
         run(SUM, wanted, on)[1][0].sin().sum().backward()
         found, getattr(wanted, needs).grad = getattr(wanted, needs).grad, None
@@ -66,8 +66,8 @@ def test_units_that_turn_on_at_a_weight() -> None:
     enc_a = torch.tensor([[1.0, -1, 0, 0, 2, -3]], dtype=torch.float64)
     enc_b = torch.tensor([0.0, 0, 1, -1, 2, 3], dtype=torch.float64)
     assert (e == 0).any()
-    assert_same(operators.sweep, SUM, replace(t, e=e, enc_a=enc_a, enc_b=enc_b), on, 1e-12)
-    assert_same(operators.sweep, SUM, replace(t, e=e, enc_a=enc_a, enc_b=0 * enc_b), on, 1e-12)
+    assert_same(operators.sweep, SUM, t._replace(e=e, enc_a=enc_a, enc_b=enc_b), on, 1e-12)
+    assert_same(operators.sweep, SUM, t._replace(e=e, enc_a=enc_a, enc_b=0 * enc_b), on, 1e-12)
 
 
 @pytest.mark.parametrize("name", ["e", "enc_a", "P", "We"])
