@@ -3,22 +3,27 @@
 #include "activations.h"
 #include "lines.h"
 #include "nodes.h"
+#include "program.h"
 #include "statistics.h"
 #include "storage.h"
 
-// The edges of a tile: their weights, and where their lines start in ``lines``.
+// The edges of a tile: their weights, and where their lines start in ``lines``: slopes, and ``zero`` further on the
+// values at w = 0.
 template <class T>
 struct OnLines {
   const T *raw, *lines;
   const Place<T>* places;
   const int64_t* col;
+  long zero;
+
+  long source(const Segment& s, long t) const { return col ? col[t] : s.source + t - s.start; }
 };
 
-// The message of edge t before its activation, at the columns of one vector.
+// What an edge adds up to before an activation, at the columns of one vector.
 template <class T, bool SOURCE>
-inline Vec<T> on_line(const T* line, long width, T raw, const T* source, Vec<T> same) {
+inline Vec<T> on_line(const T* line, long zero, T raw, const T* source, Vec<T> same) {
   if (SOURCE) same += at(source);
-  return raw * at(line) + (at(line + width) + same);
+  return raw * at(line) + (at(line + zero) + same);
 }
 
 template <class T, int V, bool CLIP, bool SOURCE>
@@ -29,10 +34,10 @@ void sum_on_lines(OnLines<T> e, const T* sources, Segment s, const T* same, T* t
     Vec<T> sum[N], base[N];
     for (int v = 0; v < N; v++) sum[v] = at(total + j + v * L), base[v] = at(same + j + v * L);
     for (long t = s.start; t < s.start + s.length; t++) {
-      const T* source = SOURCE ? sources + (e.col ? e.col[t] : s.source + t - s.start) * stride + j : nullptr;
+      const T* source = SOURCE ? sources + e.source(s, t) * stride + j : nullptr;
       const T* line = e.lines + e.places[t] + j;
       for (int v = 0; v < N; v++) {
-        Vec<T> m = on_line<T, SOURCE>(line + v * L, stride, e.raw[t], source + v * L, base[v]);
+        Vec<T> m = on_line<T, SOURCE>(line + v * L, e.zero, e.raw[t], source + v * L, base[v]);
         sum[v] += CLIP ? (m < 0 ? Vec<T>{} : m) : m;  // NaN stays
       }
     }
@@ -57,16 +62,16 @@ void spread_on_lines(OnLines<T> e, const T* sources, Segment s, const T* same, c
     Vec<T> sum[N] = {}, base[N], g[N];
     for (int v = 0; v < N; v++) base[v] = at(same + j + v * L), g[v] = at(grad + j + v * L);
     for (long t = s.start; t < s.start + s.length; t++) {
-      const long from = (e.col ? e.col[t] : s.source + t - s.start) * stride + j, place = e.places[t] + j;
+      const long from = e.source(s, t) * stride + j, place = e.places[t] + j;
       const T *source = SOURCE ? sources + from : nullptr, *line = e.lines + place, raw = e.raw[t];
       T* sums = d.sums + (t & 1) * d.copy + place;
       Vec<T> along{};
       for (int v = 0; v < N; v++) {
         Vec<T> dz = g[v];
-        if (CLIP) dz = on_line<T, SOURCE>(line + v * L, stride, raw, source + v * L, base[v]) > 0 ? dz : Vec<T>{};
+        if (CLIP) dz = on_line<T, SOURCE>(line + v * L, e.zero, raw, source + v * L, base[v]) > 0 ? dz : Vec<T>{};
         sum[v] += dz;
         at(sums + v * L) += raw * dz;
-        at(sums + stride + v * L) += dz;
+        at(sums + e.zero + v * L) += dz;
         if (d.source) at(d.source + from + v * L) += dz;
         if (d.raw) along += dz * at(line + v * L);
       }
@@ -80,16 +85,9 @@ void spread_on_lines(OnLines<T> e, const T* sources, Segment s, const T* same, c
 template <class S, class T>
 class LineSums {
  public:
-  static constexpr long TILE = 512;
-
-  // Whether a program is such a sum.
-  static bool serves(const Program& p, const Weights<T>& w, bool only_sums) {
-    return p.encoder == RELU_ENCODER && p.raw == 1 && p.message == ADD && w.We && p.K == 0 && only_sums &&
-           (p.act == IDENTITY || p.act == RELU);
-  }
-
-  LineSums(const Program& p, const Weights<T>& w, const Lines<T>& lines, const S* edges)
-      : p_(p), w_(w), lines_(lines), edges_(edges), raw_(TILE), d_raw_(TILE), same_(p.G), places_(TILE) {}
+  LineSums(const Program& p, const Weights<T>& w, const Lines<T>& lines, const S* edges, long tile_size)
+      : p_(p), w_(w), lines_(lines), edges_(edges), raw_(tile_size + 128), d_raw_(tile_size),
+        same_(std::max(p.H, p.G)), places_(tile_size + 128) {}
 
   // False where a weight is infinite or NaN, which lines cannot tell from its products.
   bool load(const Tile& tile) {
@@ -112,26 +110,49 @@ class LineSums {
   }
 
   void back(const Tile& tile, const T* grad, const Gradients<T>& d, S* d_edges) {
-    if (!sums_.size()) sums_ = Buffer<T>(2 * lines_.size()), totals_.resize(lines_.size());
-    LineGradients<T> to{d.P, nullptr, d_edges ? d_raw_.get() : nullptr, sums_.get(), lines_.size()};
-    if (d_edges) d_raw_.zero();
+    start(d_edges);
     each(tile, [&](auto v, auto clip, auto source, const Segment& s) {
-      to.destination = d.Q ? d.Q + s.destination * p_.G : nullptr;
-      spread_on_lines<T, v, clip, source>(edges(tile), w_.P, s, same_.get(), grad + s.destination * p_.G, to, p_.G);
+      const T* g = grad + s.destination * p_.G;
+      spread_on_lines<T, v, clip, source>(edges(tile), w_.P, s, same_.get(), g, to(s, d.P, d.Q, 0, p_.G), p_.G);
     });
-    if (d_edges) store_rows(d_raw_.get(), 1, tile.size, 1, d_edges + tile.begin);
-    if (++tiles_ % 64 == 0) settle();
+    end(tile, d_edges);
   }
 
-  void finish(const Gradients<T>& d) {
-    if (!sums_.size()) return;
+  // The sums over the edges on each line, of w dz and of dz.
+  const std::vector<double>& totals() {
     settle();
-    lines_.back(totals_, d);
+    return totals_;
   }
+
+ protected:
+  OnLines<T> edges(const Tile& tile) const {
+    return {raw_.get(), lines_.rows(), places_.get(), tile.col, lines_.row() / 2};
+  }
+
+  void start(const S* d_edges) {
+    if (!sums_.size()) sums_ = Buffer<T>(2 * lines_.size()), totals_.resize(lines_.size());
+    wants_raw_ = d_edges;
+    if (d_edges) d_raw_.zero();
+  }
+
+  // Where the gradients of a segment go, for the columns of the lines from ``first`` on.
+  LineGradients<T> to(const Segment& s, T* source, T* destination, long first, long width) const {
+    T* node = destination ? destination + s.destination * width : nullptr;
+    return {source, node, wants_raw_ ? d_raw_.get() : nullptr, sums_.get() + first, lines_.size()};
+  }
+
+  void end(const Tile& tile, S* d_edges) {
+    if (d_edges) store_rows(d_raw_.get(), 1, tile.size, 1, d_edges + tile.begin);
+    if ((added_ += tile.size) > 1 << 15) settle();
+  }
+
+  const Program& p_;
+  const Weights<T>& w_;
+  const Lines<T>& lines_;
+  const S* edges_;
+  Buffer<T> raw_, d_raw_, same_, sums_;
 
  private:
-  OnLines<T> edges(const Tile& tile) const { return {raw_.get(), lines_.rows(), places_.get(), tile.col}; }
-
   template <class Work>
   void each(const Tile& tile, Work work) {
     Terms<T> terms{w_.P, w_.Q, nullptr, nullptr};
@@ -144,18 +165,15 @@ class LineSums {
     with_vectors<T>(p_.G, [&](auto v) { p_.act == RELU ? choose(v, std::true_type{}) : choose(v, std::false_type{}); });
   }
 
-  // Sums of a few thousand edges, before they grow too large for what is added to them.
+  // Sums of some thousand edges, before they grow too large for what is added to them.
   void settle() {
-    for (long i = 0; i < lines_.size(); i++) totals_[i] += double(sums_.get()[i]) + sums_.get()[lines_.size() + i];
+    for (size_t i = 0; i < totals_.size(); i++) totals_[i] += double(sums_.get()[i]) + sums_.get()[totals_.size() + i];
     sums_.zero();
+    added_ = 0;
   }
 
-  const Program& p_;
-  const Weights<T>& w_;
-  const Lines<T>& lines_;
-  const S* edges_;
-  Buffer<T> raw_, d_raw_, same_, sums_;
   Buffer<Place<T>> places_;
   std::vector<double> totals_;
-  long tiles_ = 0;
+  long added_ = 0;
+  bool wants_raw_ = false;
 };

@@ -1,10 +1,11 @@
-// The map relu(w a + b) We + be of one raw weight w: a line in w between the cuts where a unit turns on or off.
+// The map relu(w a + b) W + c of one raw weight w: a line in w between the cuts where a unit turns on or off.
 #pragma once
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <type_traits>
 #include <vector>
 
-#include "program.h"
-#include "segments.h"
 #include "vectors.h"
 
 // Which line an edge is on, in integers as wide as its weight.
@@ -14,12 +15,13 @@ using Place = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
 template <class T>
 class Lines {
  public:
-  Lines(const Program& p, const Weights<T>& w) : p_(p), w_(w) {
-    for (long k = 0; k < p.D; k++) add_unit(k);
+  // An encoder a, b (or null) of D units, W [D, width] and c [width].
+  Lines(const T* a, const T* b, long D, const T* W, const T* c, long width) : a_(a), b_(b), W_(W), width_(width) {
+    for (long k = 0; k < D; k++) add_unit(k);
     std::sort(units_.begin(), units_.end(), [](const Unit& x, const Unit& y) { return x.cut < y.cut; });
     std::vector<double> sums(size());
     for (long i = 0; i <= cuts(); i++)
-      for (long g = 0; g < p.G; g++) sums[i * row() + p.G + g] = w.be ? w.be[g] : 0;
+      std::copy_n(c, width, &sums[i * row() + width]);
     for (bool rising : {true, false}) add_units(rising, sums);
     rows_ = Buffer<T>(size());
     std::copy(sums.begin(), sums.end(), rows_.get());
@@ -27,7 +29,7 @@ class Lines {
   }
 
   long cuts() const { return units_.size(); }
-  long row() const { return 2 * p_.G; }  // slopes, then values at w = 0
+  long row() const { return 2 * width_; }  // slopes, then values at w = 0
   long size() const { return (cuts() + 1) * row(); }
   bool finite() const { return finite_; }
   const T* rows() const { return rows_.get(); }
@@ -46,15 +48,16 @@ class Lines {
     }
   }
 
-  // From sums over the edges on each line, of w dz and of dz, to gradients; ``sums`` is used up.
-  void back(const std::vector<double>& sums, const Gradients<T>& d) const {
+  // From sums over the edges on each line, of w dz and of dz, to gradients of a, b and W; null for what is not
+  // wanted of a and b.
+  void back(const std::vector<double>& sums, T* da, T* db, T* dW) const {
     for (bool rising : {true, false}) {
       std::vector<double> on(row());  // over the edges for which the unit is on
       for (long i = 0; i < cuts(); i++) {
         long u = rising ? cuts() - 1 - i : i;
         const double* from = &sums[(rising ? u + 1 : u) * row()];
         for (long g = 0; g < row(); g++) on[g] += from[g];
-        if (units_[u].rising == rising) back(units_[u].number, on.data(), d);
+        if (units_[u].rising == rising) back(units_[u].number, on.data(), da, db, dW);
       }
     }
   }
@@ -66,8 +69,10 @@ class Lines {
     bool rising;
   };
 
+  T offset(long k) const { return b_ ? b_[k] : 0; }
+
   void add_unit(long k) {
-    T a = w_.enc_a[k], b = w_.enc_b ? w_.enc_b[k] : 0, infinity = std::numeric_limits<T>::infinity();
+    T a = a_[k], b = offset(k), infinity = std::numeric_limits<T>::infinity();
     finite_ &= std::isfinite(a) && std::isfinite(b);
     if (a == 0) {
       if (b > 0) units_.push_back({-infinity, k, true});
@@ -83,30 +88,30 @@ class Lines {
     for (long i = 0; i < cuts(); i++) {
       long u = rising ? i : cuts() - 1 - i, k = units_[u].number;
       if (units_[u].rising == rising)
-        for (long g = 0; g < p_.G; g++) {
-          double We = w_.We[k * p_.G + g];
-          on[g] += w_.enc_a[k] * We;
-          on[p_.G + g] += w_.enc_b ? w_.enc_b[k] * We : 0;
+        for (long g = 0; g < width_; g++) {
+          double W = W_[k * width_ + g];
+          on[g] += a_[k] * W;
+          on[width_ + g] += offset(k) * W;
         }
       double* to = &sums[(rising ? u + 1 : u) * row()];
       for (long g = 0; g < row(); g++) to[g] += on[g];
     }
   }
 
-  void back(long k, const double* on, const Gradients<T>& d) const {
-    double a = w_.enc_a[k], b = w_.enc_b ? w_.enc_b[k] : 0, da = 0, db = 0;
-    for (long g = 0; g < p_.G; g++) {
-      double We = w_.We[k * p_.G + g];
-      da += We * on[g];
-      db += We * on[p_.G + g];
-      if (d.We) d.We[k * p_.G + g] += a * on[g] + b * on[p_.G + g];
+  void back(long k, const double* on, T* da, T* db, T* dW) const {
+    double along = 0, at_zero = 0;
+    for (long g = 0; g < width_; g++) {
+      double W = W_[k * width_ + g];
+      along += W * on[g];
+      at_zero += W * on[width_ + g];
+      dW[k * width_ + g] += a_[k] * on[g] + offset(k) * on[width_ + g];
     }
-    if (d.enc_a) d.enc_a[k] += da;
-    if (d.enc_b) d.enc_b[k] += db;
+    if (da) da[k] += along;
+    if (db) db[k] += at_zero;
   }
 
-  const Program& p_;
-  const Weights<T>& w_;
+  const T *a_, *b_, *W_;
+  long width_;
   std::vector<Unit> units_;
   Buffer<T> rows_;
   bool finite_ = true;

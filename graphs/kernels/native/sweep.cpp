@@ -2,15 +2,16 @@
 #include <new>
 #include <optional>
 
-#include "line_sums.h"
+#include "line_chain.h"
 #include "peak.h"
 #include "sweep_backward.h"
 #include "threads.h"
 
 // Tiles as large as the first cache holds all their buffers of.
-inline long tile_size(const Program& p) {
+inline long tile_size(const Program& p, bool on_lines) {
   long widest = std::max({p.D, p.H, p.G});
   bool only_reads = p.K == 0 && p.message == EDGE && p.encoder == STORED;
+  if (on_lines && p.K == 0) return 512;
   return only_reads ? 256 : std::min(std::max(3072 / widest / 12 * 12, 12L), 96L);
 }
 
@@ -25,12 +26,12 @@ void for_tiles(const Program& p, const int64_t* rows, const int64_t* col, long b
 }
 
 // The lines that stand for the states of edges, where the program allows it.
-template <class S, class T>
-std::optional<Lines<T>> lines_of(const Program& p, const Weights<T>& w, bool only_sums) {
-  std::optional<Lines<T>> lines;
-  if (LineSums<S, T>::serves(p, w, only_sums)) lines.emplace(p, w);
-  if (lines && !lines->finite()) lines.reset();
-  return lines;
+template <class T>
+std::optional<Readers<T>> readers_of(const Program& p, const Weights<T>& w, bool only_sums) {
+  std::optional<Readers<T>> readers;
+  if (only_sums && Readers<T>::serve(p, w)) readers.emplace(p, w);
+  if (readers && !readers->finite()) readers.reset();
+  return readers;
 }
 
 // Memory of a thread's own, in place of the arrays that others also add to.
@@ -55,14 +56,15 @@ void forward(const Program& p, const Weights<T>& w, const S* edges, const int64_
   sizes.fill(n);
   for (long t = 1; t < threads; t++) memory.push_back(replace<T>(parts[t].all(), sizes));
   for (const Statistics<T>& part : parts) part.clear(n);
-  std::optional<Lines<T>> lines = lines_of<S, T>(p, w, !kept && statistics.sum && !statistics.square && !statistics.max && !statistics.min);
-  long size = lines ? LineSums<S, T>::TILE : tile_size(p);
+  bool only_sums = !kept && statistics.sum && !statistics.square && !statistics.max && !statistics.min;
+  std::optional<Readers<T>> readers = readers_of(p, w, only_sums);
+  long size = tile_size(p, bool(readers));
   in_ranges(p.edges, threads, [&](long thread, long begin, long end) {
     Sweep<S, T> sweep(p, w, edges, size);
-    std::optional<LineSums<S, T>> sums;
-    if (lines) sums.emplace(p, w, *lines, edges);
+    std::optional<LineChain<S, T>> chain;
+    if (readers) chain.emplace(p, w, *readers, edges, size);
     for_tiles(p, rows, col, begin, end, size, [&](const Tile& tile) {
-      if (sums && sums->load(tile)) return sums->add(tile, parts[thread].sum);
+      if (chain && chain->load(tile)) return chain->add(tile, parts[thread].sum);
       sweep.update(tile);
       if (statistics.any()) sweep.reduce_messages(tile, parts[thread]);
       // Last, for it may take the place of the states that were read.
@@ -84,17 +86,18 @@ void backward(const Program& p, const Weights<T>& w, const S* edges, const int64
   for (size_t i = 0; i < sizes.size(); i++)
     if (T* first = *parts[0].all()[i]) std::fill_n(first, sizes[i], T(0));
   Turned<T> turned(p, w);
-  std::optional<Lines<T>> lines = lines_of<S, T>(p, w, !grad_edges && nodes.sum && !nodes.square && !nodes.max && !nodes.min);
-  long size = lines ? LineSums<S, T>::TILE : tile_size(p);
+  bool only_sums = !grad_edges && nodes.sum && !nodes.square && !nodes.max && !nodes.min;
+  std::optional<Readers<T>> readers = readers_of(p, w, only_sums);
+  long size = tile_size(p, bool(readers));
   in_ranges(p.edges, threads, [&](long thread, long begin, long end) {
     SweepBackward<S, T> sweep(p, w, edges, size, turned, nodes, grad_edges, parts[thread], d_edges);
-    std::optional<LineSums<S, T>> sums;
-    if (lines) sums.emplace(p, w, *lines, edges);
+    std::optional<LineChain<S, T>> chain;
+    if (readers) chain.emplace(p, w, *readers, edges, size);
     for_tiles(p, rows, col, begin, end, size, [&](const Tile& tile) {
-      if (!sums || !sums->load(tile)) return sweep.run(tile);
-      sums->back(tile, nodes.sum, parts[thread], d_edges);
+      if (!chain || !chain->load(tile)) return sweep.run(tile);
+      chain->back(tile, nodes.sum, parts[thread], d_edges);
     });
-    if (sums) sums->finish(parts[thread]);
+    if (chain) chain->finish(parts[thread]);
   });
   for (long t = 1; t < threads; t++)
     for (size_t i = 0; i < sizes.size(); i++) add_to(*parts[0].all()[i], *parts[t].all()[i], sizes[i]);

@@ -45,6 +45,27 @@ def test_operands_that_are_left_out(act: str, missing: str) -> None:
         assert_same(operators.sweep, program, t, on, 1e-12)
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("updates", [1, 2, 3])
+@pytest.mark.parametrize("features", FEATURES)
+def test_sums_after_updates(features: int, updates: int, dtype: torch.dtype) -> None:
+    program = replace(SUM, update_act="relu")
+    on = table(MIXED)
+    t = operands(program, on, width=features, out=FEATURES[-FEATURES.index(features)], raw=1, updates=updates, dtype=dtype)
+    assert_same(operators.sweep, program, t, on, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS)
+@pytest.mark.parametrize("missing", ["", "U", "V", "bu", "bo", "Wo bo", "P", "Q be", "U V P Q", "We"])
+def test_chains_with_operands_left_out(act: str, missing: str) -> None:
+    program = replace(SUM, act=act, update_act=act)
+    for with_col in (False, True):
+        on = table(MIXED, with_col=with_col)
+        hidden = 20 if "Wo" in missing else 37
+        t = operands(program, on, width=20, hidden=hidden, raw=1, updates=2, without=missing.split())
+        assert_same(operators.sweep, program, t, on, 1e-12)
+
+
 @pytest.mark.parametrize("needs", ["e", "enc_a", "enc_b", "P", "Q", "We", "be"])
 def test_one_gradient_alone(needs: str) -> None:
     on = table(MIXED)
