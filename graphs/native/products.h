@@ -85,6 +85,25 @@ inline void product_tile(const T* x, long ldx, const T* w, long ldw, Start<T> st
   store_tile<T, R, C>(acc, end, first, column, y, ldy);
 }
 
+// Rows of K numbers times one column of vectors, which stays in registers.
+template <class T, int R, int K>
+inline void product_in_registers(const T* x, const T* w, long ldw, Start<T> start, const End<T>& end, long column, T* y,
+                                 long ldy, long M) {
+  Vec<T> fixed[K];
+#pragma GCC unroll 16
+  for (int k = 0; k < K; k++) fixed[k] = at(w + k * ldw);
+  for (long row = 0; row < M; row += R) {
+    Vec<T> acc[R][1];
+#pragma GCC unroll 8
+    for (int i = 0; i < R; i++) acc[i][0] = at(start.data + (row + i) * start.ld);
+#pragma GCC unroll 16
+    for (int k = 0; k < K; k++)
+#pragma GCC unroll 8
+      for (int i = 0; i < R; i++) acc[i][0] += x[(row + i) * K + k] * fixed[k];
+    store_tile<T, R, 1>(acc, end, row, column, y, ldy);
+  }
+}
+
 template <class T, int C, int LD>
 inline void product_rows(const T* x, long ldx, const T* w, long ldw, Start<T> start, const End<T>& end, long column,
                          T* y, long ldy, long M, long K) {
@@ -94,6 +113,11 @@ inline void product_rows(const T* x, long ldx, const T* w, long ldw, Start<T> st
     product_tile<T, R, C, LD>(x + i * ldx, ldx, w, ldw, start.moved(i, 0), end, i, column, y, ldy, K);
     i += R;
   };
+  if constexpr (C == 1 && LD == 16 && BYTES == 64)
+    if (K == LD) {
+      product_in_registers<T, 4, LD>(x, w, ldw, start, end, column, y, ldy, M / 4 * 4);
+      i = M / 4 * 4;
+    }
   // Few columns leave registers for more rows.
   if constexpr (C <= 2 && LD != 0)
     while (M - i >= 12) next(std::integral_constant<int, 12>{});

@@ -9,7 +9,8 @@ void gather_on_lines(OnLines<T> e, const T* sources, Segment s, const T* same, T
   constexpr int L = LANES<T>;
   const long stride = V ? V * L : width;
   for (long t = s.start; t < s.start + s.length; t++) {
-    const T *source = SOURCE ? sources + e.source(s, t) * stride : nullptr, *line = e.lines + e.places[t], raw = e.raw[t];
+    const T* source = SOURCE ? sources + e.source(s, t) * stride : nullptr;
+    const T *line = e.lines + e.places[t], raw = e.raw[t];
     for (long j = 0; j < stride; j += L) {
       Vec<T> sum = on_line<T, SOURCE>(line + j, e.zero, raw, source + j, at(same + j));
       at(z + t * stride + j) = CLIP ? (sum < 0 ? Vec<T>{} : sum) : sum;
@@ -76,7 +77,8 @@ class LineChain : public LineSums<S, T> {
     spread<false>(tile, K, grad, d.P, d.Q);
     for (long k = K; k-- > 0;) {
       hidden_back(tile, k);
-      spread<true>(tile, k, dh_.get(), d.U ? d.U + k * p().sources * H : nullptr, d.V ? d.V + k * p().nodes * H : nullptr);
+      T *dU = d.U ? d.U + k * p().sources * H : nullptr, *dV = d.V ? d.V + k * p().nodes * H : nullptr;
+      spread<true>(tile, k, dh_.get(), dU, dV);
     }
     this->end(tile, d_edges);
   }

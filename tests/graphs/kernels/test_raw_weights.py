@@ -9,7 +9,7 @@ import torch
 from cases import assert_same, operands, outputs_and_gradients, table
 
 from graphs.kernels import cpu, operators, reference
-from graphs.kernels.program import ACTIVATIONS, Program
+from graphs.kernels.program import ACTIVATIONS, OPERANDS, Program
 
 if (reason := cpu.CODE.why_not()) is not None:
     pytest.skip(reason, allow_module_level=True)
@@ -19,6 +19,11 @@ FEATURES = (1, 3, 16, 17, 32, 33, 64, 128)
 MIXED = (3, 0, 1200, 1, 2, 17, 784, 16, 5)
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-4, torch.bfloat16: 2e-2}
 SUM = Program("relu", "add", "relu", statistics=("sum",))
+
+
+def other(features: int) -> int:
+    """A width of messages for one of edges."""
+    return FEATURES[-FEATURES.index(features)]
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +36,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("features", FEATURES)
 def test_sums_at_every_width(features: int, raw: int, dtype: torch.dtype) -> None:
     on = table(MIXED)
-    t = operands(SUM, on, width=features, out=FEATURES[-FEATURES.index(features)], raw=raw, dtype=dtype)
+    t = operands(SUM, on, width=features, out=other(features), raw=raw, dtype=dtype)
     assert_same(operators.sweep, SUM, t, on, TOLERANCE[dtype])
 
 
@@ -51,7 +56,7 @@ def test_operands_that_are_left_out(act: str, missing: str) -> None:
 def test_sums_after_updates(features: int, updates: int, dtype: torch.dtype) -> None:
     program = replace(SUM, update_act="relu")
     on = table(MIXED)
-    t = operands(program, on, width=features, out=FEATURES[-FEATURES.index(features)], raw=1, updates=updates, dtype=dtype)
+    t = operands(program, on, width=features, out=other(features), raw=1, updates=updates, dtype=dtype)
     assert_same(operators.sweep, program, t, on, TOLERANCE[dtype])
 
 
@@ -66,17 +71,20 @@ def test_chains_with_operands_left_out(act: str, missing: str) -> None:
         assert_same(operators.sweep, program, t, on, 1e-12)
 
 
-@pytest.mark.parametrize("needs", ["e", "enc_a", "enc_b", "P", "Q", "We", "be"])
-def test_one_gradient_alone(needs: str) -> None:
+@pytest.mark.parametrize(
+    ("needs", "updates"),
+    [(name, 0) for name in ("e", "enc_a", "enc_b", "P", "Q", "We", "be")] + [(name, 2) for name in OPERANDS],
+)
+def test_one_gradient_alone(needs: str, updates: int) -> None:
     on = table(MIXED)
-    t = operands(SUM, on, width=16, raw=1)
+    t = operands(SUM, on, width=16, raw=1, updates=updates)
     wanted = t._replace(**{needs: getattr(t, needs).requires_grad_()})
-    for run in (operators.sweep, reference.sweep):
-        run(SUM, wanted, on)[1][0].sin().sum().backward()
-        found, getattr(wanted, needs).grad = getattr(wanted, needs).grad, None
-        if run is operators.sweep:
-            arrived = found
-    torch.testing.assert_close(arrived, found, rtol=1e-11, atol=1e-11)
+    factors = torch.linspace(-1, 1, on.num_nodes, dtype=torch.float64)[:, None]
+    expected, arrived = (
+        torch.autograd.grad((run(SUM, wanted, on)[1][0] * factors).sum(), getattr(wanted, needs))[0]
+        for run in (reference.sweep, operators.sweep)
+    )
+    assert float((arrived - expected).abs().max()) <= 1e-12 * max(1.0, float(expected.abs().max()))
 
 
 def test_units_that_turn_on_at_a_weight() -> None:
@@ -91,22 +99,25 @@ def test_units_that_turn_on_at_a_weight() -> None:
     assert_same(operators.sweep, SUM, t._replace(e=e, enc_a=enc_a, enc_b=0 * enc_b), on, 1e-12)
 
 
-@pytest.mark.parametrize("name", ["e", "enc_a", "P", "We"])
+@pytest.mark.parametrize(("name", "updates"), [(n, k) for k in (0, 2) for n in ("e", "enc_a", "P", "We")] + [("Wo", 2)])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_what_is_not_finite_goes_where_torch_lets_it(name: str, value: float) -> None:
+def test_what_is_not_finite_goes_where_torch_lets_it(name: str, updates: int, value: float) -> None:
     on = table(MIXED)
-    t = operands(SUM, on, width=5, raw=1)
-    getattr(t, name)[0, 0] = value
+    t = operands(SUM, on, width=5, raw=1, updates=updates)
+    getattr(t, name).view(-1)[0] = value
     expected, arrived = (run(SUM, t, on)[1][0] for run in (reference.sweep, operators.sweep))
     torch.testing.assert_close(arrived, expected, equal_nan=True)
 
 
+@pytest.mark.parametrize("updates", [0, 2])
 @pytest.mark.parametrize("threads", [2, 5])
-def test_threads_agree_and_repeat_themselves_bit_for_bit(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_agree_and_repeat_themselves_bit_for_bit(
+    threads: int, updates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cpu, "_NUMBERS_A_THREAD", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     on = table(MIXED)
-    assert_same(operators.sweep, SUM, operands(SUM, on, width=17, raw=1), on, 1e-12)
-    t = operands(SUM, on, width=17, raw=1, dtype=torch.float32)
+    assert_same(operators.sweep, SUM, operands(SUM, on, width=17, raw=1, updates=updates), on, 1e-12)
+    t = operands(SUM, on, width=17, raw=1, updates=updates, dtype=torch.float32)
     once, again = (outputs_and_gradients(operators.sweep, SUM, t, on) for _ in range(2))
     assert all(torch.equal(once[name], again[name]) for name in once)
