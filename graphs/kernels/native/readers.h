@@ -11,12 +11,13 @@
 template <class T>
 class Readers {
  public:
-  // Whether a program that only wants sums is served, with no more work than by its states.
+  // Whether a program that only wants sums is served, with less work than by its states; after three updates the lines
+  // cost what the products save.
   static bool serve(const Program& p, const Weights<T>& w) {
     bool fits = p.encoder == RELU_ENCODER && p.raw == 1 && p.message == ADD && w.We;
     if (p.K == 0) return fits && (p.act == IDENTITY || p.act == RELU);
     long products = p.K * p.H * p.G + p.K * (p.K - 1) / 2 * p.H * p.H, of_states = 2 * p.K * p.D * p.H + p.D * p.G;
-    return fits && p.residual && !p.reads_old && products <= of_states;
+    return fits && p.K <= 2 && p.residual && !p.reads_old && products <= of_states;
   }
 
   Readers(const Program& p, const Weights<T>& w)
