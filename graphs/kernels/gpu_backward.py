@@ -34,23 +34,22 @@ def backward_kernel(
     t, p, found, given, given_edges, out, weights, slots, first_program, number, sources, nodes, S: tl.constexpr
 ):  # fmt: skip
     """Gradients of the groups of pieces p: written once an edge, once a piece, once a program."""
+    K: tl.constexpr = S.K
     program = tl.program_id(0) + first_program
     sum_we, sum_be = nothing(weights.We, S.DP, S.GP, S), nothing(weights.be, 1, S.GP, S)
     sum_wt, sum_bt = sum_we, sum_be
     sum_a, sum_b = nothing(weights.enc_a, S.CP, S.DP, S), nothing(weights.enc_b, 1, S.DP, S)
     sums_u = ()
-    for k in tl.static_range(S.K):
+    for k in tl.static_range(K):
         sums_u = sums_u + (no_update(weights, S),)
     for group in range(tl.program_id(0), tl.cdiv(number, S.rows), tl.num_programs(0)):
         edge, source, target, valid = locate(group, p, number, S)
         old = encode(t, edge, valid, S)
         states, befores, new = (old,), (), old
-        for k in tl.static_range(S.K):
+        for k in tl.static_range(K):
             z, new = update(t, k, new, source, target, valid, sources, nodes, S)
             states, befores = states + (new,), befores + (z,)
-        d, late = tl.zeros([S.T, S.DP], S.dtype), tl.zeros([S.T, S.DP], S.dtype)
-        if given_edges is not None:
-            d += gather(given_edges, edge, valid, S.D, S.DP).to(S.dtype)
+        late = tl.zeros([S.T, S.DP], S.dtype)
         if S.reduces:
             r = old if S.old else new
             pair, linear, z = before_act(t, r, source, target, valid, S)
@@ -61,21 +60,24 @@ def backward_kernel(
             sum_we, sum_be = with_outer(sum_we, r, ds, weights.We, S), with_rows(sum_be, ds, weights.be)
             if S.message == "film":
                 sum_wt, sum_bt = with_outer(sum_wt, r, dt, weights.We, S), with_rows(sum_bt, dt, weights.be)
-            if S.old:
-                late = dr
-            else:
-                d += dr
+            late = dr
+        d = late
+        if S.old:
+            d = tl.zeros([S.T, S.DP], S.dtype)
+        if given_edges is not None:
+            # Read as late as possible: registers are what the kernel has least of.
+            given_e = gather(given_edges, edge, valid, S.D, S.DP).to(S.dtype)
+            d = given_e if S.old else d + given_e
         newer = ()
-        for i in tl.static_range(S.K):
-            # From the last update to the first.
-            k = S.K - 1 - i
+        for k in tl.static_range(K - 1, -1, -1):
             dz, d, grown = of_update(t, k, states[k], befores[k], d, weights, sums_u[k], S)
             newer = (grown,) + newer
             if out.update is not None:
                 at, part = out.update + nodes_of(sources, nodes, S) * (k * S.H), out.update_part + slots.to(tl.int64) * (k * S.H)
                 put(at, part, sums(dz, valid, S.HP, S), group, p, number, S.H, S.HP, S)
         sums_u = newer
-        d += late
+        if S.old:
+            d += late
         if S.encoded:
             d = through(d, old, "relu")
             raw = gather(t.e, edge, valid, S.C, S.CP).to(S.dtype)
@@ -91,7 +93,7 @@ def backward_kernel(
         store(weights.be, sum_bt, program, S.G, S.GW, 1, 1, S.G, S.GP, S)
     store(weights.enc_a, sum_a, program, 0, S.D, S.C, S.CP, S.D, S.DP, S)
     store(weights.enc_b, sum_b, program, 0, S.D, 1, 1, S.D, S.DP, S)
-    for k in tl.static_range(S.K):
+    for k in tl.static_range(K):
         wu, bu, wo, bo = sums_u[k]
         row = program * S.K + k
         store(weights.Wu, wu, row, 0, S.H, S.D, S.DP, S.H, S.HP, S)

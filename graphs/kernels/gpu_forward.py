@@ -12,11 +12,12 @@ from graphs.kernels.gpu_tile import before_act, encode, locate, message, scatter
 @triton.jit(do_not_specialize=["number", "sources", "nodes"])
 def forward_kernel(t, p, edges, out, part, number, sources, nodes, S: tl.constexpr):
     """For groups of pieces p: write e_K to ``edges``, statistics to ``out`` or ``part`` (see put)."""
+    K: tl.constexpr = S.K
     for group in range(tl.program_id(0), tl.cdiv(number, S.rows), tl.num_programs(0)):
         edge, source, target, valid = locate(group, p, number, S)
         old = encode(t, edge, valid, S)
         new = old
-        for k in tl.static_range(S.K):
+        for k in tl.static_range(K):
             z, new = update(t, k, new, source, target, valid, sources, nodes, S)
         if S.keep:
             scatter(edges, edge, valid, new, S.D, S.DP)

@@ -91,6 +91,12 @@ class Shape:
         return "min" in self.program.statistics
 
     @property
+    def product(self) -> str:
+        """What Triton calls the input precision."""
+        wide = max(self.DP, self.HP, self.GP) > 32
+        return "tf32x3" if wide and self.precision == "ieee" else self.precision
+
+    @property
     def dtype(self) -> tl.dtype:
         return tl.float64 if self.double else tl.float32
 

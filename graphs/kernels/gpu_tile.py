@@ -69,13 +69,17 @@ def transposed(pointer, STRIDE: tl.constexpr, R: tl.constexpr, RP: tl.constexpr,
 
 @triton.jit
 def dot(a, b, S: tl.constexpr):
-    """Matrix product, summed in the dtype of the sweep."""
+    """Matrix product, summed in the dtype of the sweep.
+
+    Wide products in "ieee" would not fit the registers: these are made of three TF32 products, which keep all but the
+    last two bits of a float32.
+    """
     if S.double:
         return tl.dot(a, b, out_dtype=tl.float64)
     elif S.precision == "bf16":
         return tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16), out_dtype=tl.float32)
     else:
-        return tl.dot(a, b, input_precision=S.precision, out_dtype=tl.float32)
+        return tl.dot(a, b, input_precision=S.product, out_dtype=tl.float32)
 
 
 @triton.jit

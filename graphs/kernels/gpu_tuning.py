@@ -33,12 +33,14 @@ class Tile:
 
 
 def default_tile(shape: Shape) -> Tile:
-    """The tile that fits every device: the wider the features, the fewer edges."""
-    widest = max(shape.DP, shape.HP, shape.GP) * (2 if shape.double else 1)
+    """The tile that fits every device: the wider the features and the dearer the products, the fewer edges."""
+    cheap = shape.precision in ("tf32", "bf16") and not shape.double
+    widest = max(shape.DP, shape.HP, shape.GP) * (1 if cheap else 2)
     return Tile(*next(tile for limit, tile in _DEFAULTS if widest <= limit))
 
 
-_DEFAULTS = ((32, (64, 4, 2)), (64, (64, 4, 1)), (128, (32, 4, 1)), (2**31, (32, 8, 1)))
+# By the widest feature: edges, warps, stages.
+_DEFAULTS = ((32, (64, 4, 1)), (64, (32, 4, 1)), (2**31, (32, 8, 1)))
 
 
 def candidates(shape: Shape) -> list[Tile]:
