@@ -39,7 +39,10 @@ def forward(program: Program, operands: Operands, rows: Tensor, col: Tensor | No
     plan = by_destination(rows, col, num_nodes)
     e, G = operands.e, sweep.shape.G
     edges = e.new_empty(e.shape[0], sweep.shape.D) if program.keep else None
-    out, part = ({name: sweep.empty(n, G) for name in (*program.statistics, *_ties(program))} for n in (num_nodes, max(plan.slots, 1)))
+    out, part = (
+        {name: sweep.empty(n, G) for name in (*program.statistics, *_ties(program))}
+        for n in (num_nodes, max(plan.slots, 1))
+    )
     arguments = edges, _named(Statistics, out), _named(Statistics, part)
     for pieces in plan.pieces:
         sweep.launch(forward_kernel, plan, pieces, sweep.programs(pieces), *arguments)
@@ -61,7 +64,7 @@ def backward(
     grad_nodes: list[Tensor],
     needs: list[bool],
 ) -> list[Tensor]:
-    """The gradients of the operands that ``needs`` marks, in order; ``found`` are the node tensors of :func:`forward`."""
+    """The gradients of the operands that ``needs`` marks, in order; ``found`` are node tensors of :func:`forward`."""
     sweep = Sweep.of(program, operands, num_nodes)
     wanted = {name for name, need in zip(OPERANDS, needs, strict=True) if need}
     names = (*program.statistics, *_ties(program))

@@ -1,4 +1,8 @@
-"""The backward sweep over the edges in Triton: recomputes what the edges were, returns gradients of one end and weights."""
+"""The backward sweep over the edges in Triton: what the edges were is recomputed, what they were given is returned."""
+
+# Kernels are Triton's language, of which a type checker knows the syntax only.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportAssignmentType=false
+# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false
 
 from __future__ import annotations
 
@@ -40,7 +44,9 @@ def backward_kernel(
     sum_wt, sum_bt = sum_we, sum_be
     sum_a, sum_b = nothing(weights.enc_a, S.CP, S.DP, S), nothing(weights.enc_b, 1, S.DP, S)
     sums_u = ()
-    for k in tl.static_range(K):
+    # Triton knows no starred tuples.
+    # ruff: noqa: RUF005
+    for _ in tl.static_range(K):
         sums_u = sums_u + (no_update(weights, S),)
     for group in range(tl.program_id(0), tl.cdiv(number, S.rows), tl.num_programs(0)):
         edge, source, target, valid = locate(group, p, number, S)
@@ -73,7 +79,10 @@ def backward_kernel(
             dz, d, grown = of_update(t, k, states[k], befores[k], d, weights, sums_u[k], S)
             newer = (grown,) + newer
             if out.update is not None:
-                at, part = out.update + nodes_of(sources, nodes, S) * (k * S.H), out.update_part + slots.to(tl.int64) * (k * S.H)
+                at, part = (
+                    out.update + nodes_of(sources, nodes, S) * (k * S.H),
+                    out.update_part + slots.to(tl.int64) * (k * S.H),
+                )
                 put(at, part, sums(dz, valid, S.HP, S), group, p, number, S.H, S.HP, S)
         sums_u = newer
         if S.old:

@@ -1,5 +1,9 @@
 """The forward sweep over the edges in Triton: e_K, and the statistics of the messages of each piece."""
 
+# Kernels are Triton's language, of which a type checker knows the syntax only.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportAssignmentType=false
+# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 import triton
@@ -22,7 +26,7 @@ def forward_kernel(t, p, edges, out, part, number, sources, nodes, S: tl.constex
         if S.keep:
             scatter(edges, edge, valid, new, S.D, S.DP)
         if S.reduces:
-            pair, linear, z = before_act(t, old if S.old else new, source, target, valid, S)
+            _, _, z = before_act(t, old if S.old else new, source, target, valid, S)
             reduce(message(z, S), valid, out, part, group, p, number, S)
 
 

@@ -1,5 +1,9 @@
 """From a tile of values to one result a piece, and from the pieces of a node to the node; in a fixed order."""
 
+# Kernels are Triton's language, of which a type checker knows the syntax only.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportAssignmentType=false
+# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 import triton

@@ -87,18 +87,23 @@ class Sweep:
                 grid = self.programs(pieces), layers
                 if sizes[0]:
                     with _on(part.device):
-                        choices = {"WIDTH": F, "PADDED": padded(F), "SIGN": SIGNS.get(kind, 0), "S": Pack(32, pieces.width)}
+                        choices = {
+                            "WIDTH": F,
+                            "PADDED": padded(F),
+                            "SIGN": SIGNS.get(kind, 0),
+                            "S": Pack(32, pieces.width),
+                        }
                         start(combine, grid, *tensors, *sizes, **choices, enable_fp_fusion=True)
             part, ties, level = left, left_ties, level.rest
 
-    def backward(self, plan: Plan, inputs: Iterable[Any], wanted: set[str], message: str, update: str) -> dict[str, Tensor]:
-        """The wanted gradients by one pass; ``message`` and ``update`` name those of the nodes where the pieces meet."""
+    def backward(
+        self, plan: Plan, inputs: Iterable[Any], wanted: set[str], message: str, update: str
+    ) -> dict[str, Tensor]:
+        """The wanted gradients by one pass; ``message`` and ``update`` name those of the nodes where pieces meet."""
         t, slots = self.operands, max(plan.slots, 1)
         sizes = {message: (self.shape.G,), update: (self.shape.H,)}
         found = {name: torch.empty_like(getattr(t, name)) for name in wanted & {"e", *sizes}}
-        parts = {
-            name: self.empty(*found[name].shape[:-2], slots, *sizes[name]) for name in found if name in sizes
-        }
+        parts = {name: self.empty(*found[name].shape[:-2], slots, *sizes[name]) for name in found if name in sizes}
         nodes = [x.get(name) for name in (message, update) for x in (found, parts)]
         counts = [self.programs(pieces, wanted) for pieces in plan.pieces]
         sums = {name: self.empty(sum(counts), *getattr(t, name).shape) for name in wanted & {*Weights._fields}}

@@ -1,11 +1,15 @@
 """What happens to the edges of one tile: found, encoded, updated, read by a message; the same in every kernel."""
 
+# Kernels are Triton's language, of which a type checker knows the syntax only.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportAssignmentType=false
+# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
-# Formulas are in the order of gradients of max and min: forward and backward call the same functions here.
+# Forward and backward call these same functions: the gradients of max and min rely on messages of equal bits.
 
 
 @triton.jit
@@ -108,7 +112,12 @@ def activated(x, ACT: tl.constexpr):
 def through(g, x, ACT: tl.constexpr):
     """The gradient ``g`` of ``activated(x)``, as a gradient of x."""
     if ACT == "relu":
-        g = tl.where(x > 0, g, 0.0)
+        # All bits of g where x > 0 or is NaN, else none. Not a choice by a mask: Triton 3.9 fails for sm_100 when it
+        # lays out masks for a product.
+        kind: tl.constexpr = tl.int64 if g.dtype == tl.float64 else tl.int32
+        sign: tl.constexpr = 63 if g.dtype == tl.float64 else 31
+        bits = x.to(kind, bitcast=True)
+        g = (g.to(kind, bitcast=True) & ~(bits >> sign) & (-bits >> sign)).to(g.dtype, bitcast=True)
     elif ACT == "silu":
         s = tl.sigmoid(x)
         g = g * s * (1 + x * (1 - s))
@@ -173,10 +182,7 @@ def before_act(t, r, source, target, valid, S: tl.constexpr):
             linear += dot(r, matrix(t.We, S.GW, S.D, S.DP, S.G, S.GP), S)
         if t.be is not None:
             linear += vector(t.be, S.G, S.GP)
-        if S.message == "add":
-            z = linear + pair
-        else:
-            z = linear * pair
+        z = linear + pair if S.message == "add" else linear * pair
         if S.message == "film":
             z += dot(r, matrix(t.We + S.G, S.GW, S.D, S.DP, S.G, S.GP), S)
             if t.be is not None:

@@ -76,8 +76,7 @@ def agree(function, leaves: list[Tensor | None], monkeypatch: pytest.MonkeyPatch
         outputs = function()
         weights.extend(torch.randn_like(x) for x in outputs[len(weights) :])
         inputs = [x for x in leaves if x is not None]
-        loss = sum((x.double() * w.double()).sum() for x, w in zip(outputs, weights, strict=True))
-        return [*outputs, *torch.autograd.grad(loss, inputs)]
+        return [*outputs, *torch.autograd.grad(outputs, inputs, weights)]
 
     expected = run("reference")
     with monkeypatch.context() as patch:
@@ -140,8 +139,7 @@ def test_a_layer_without_most_of_its_parts(residual: bool, monkeypatch: pytest.M
 
 
 @runs
-@pytest.mark.parametrize("taps", [1, 9])
-@pytest.mark.parametrize("name", ["blocks", "explicit sources"])
+@pytest.mark.parametrize(("name", "taps"), [("blocks", 9), ("explicit sources", 1)])
 def test_lazy_chains(name: str, taps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     table, D, H = table_of(name), 5, 3
     w, a, b = values(table.num_edges, taps), values(taps, D), values(D)
@@ -203,6 +201,8 @@ def test_results_repeat_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
 @runs
 @pytest.mark.parametrize(("precision", "error"), [("bf16", 3e-2), ("tf32", 1e-2), ("ieee", 1e-5)])
 def test_precisions(precision: str, error: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    if precision == "bf16" and interpreted():
+        pytest.skip("Triton's interpreter cannot multiply bfloat16")
     table = table_of("blocks")
     e, We = values(table.num_edges, 16, dtype=torch.float32), values(16, 16, dtype=torch.float32)
     monkeypatch.setenv("METAZOO_KERNELS", "reference")
@@ -210,7 +210,7 @@ def test_precisions(precision: str, error: float, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("METAZOO_KERNELS", "triton")
     monkeypatch.setenv("METAZOO_PRECISION", precision)
     found = fused_message(None, None, e, We, table)[0]
-    assert float((found - exact).norm() / exact.norm()) < error
+    assert float((found - exact).detach().norm() / exact.detach().norm()) < error
 
 
 @runs
