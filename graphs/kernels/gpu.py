@@ -30,26 +30,35 @@ from graphs.kernels.gpu_sweep import Sweep
 from graphs.kernels.program import OPERANDS, Operands, Program
 
 
-def forward(program: Program, operands: Operands, rows: Tensor, col: Tensor | None, num_nodes: int) -> list[Tensor]:
+def forward(
+    program: Program,
+    operands: Operands,
+    rows: Tensor,
+    col: Tensor | None,
+    num_nodes: int,
+    out: Tensor | None = None,
+) -> list[Tensor]:
     """The sweep of a program: e_K if kept, the statistics, the numbers of messages that attain max and min.
+
+    e_K is written to ``out`` where that is given, which may be e: an edge is read by the program that writes it only.
 
     Shapes: e_K ``[E, D]``, all others ``[N, G]``.
     """
     sweep = Sweep.of(program, operands, num_nodes)
     plan = by_destination(rows, col, num_nodes)
     e, G = operands.e, sweep.shape.G
-    edges = e.new_empty(e.shape[0], sweep.shape.D) if program.keep else None
-    out, part = (
+    edges = (e.new_empty(e.shape[0], sweep.shape.D) if out is None else out) if program.keep else None
+    nodes, part = (
         {name: sweep.empty(n, G) for name in (*program.statistics, *_ties(program))}
         for n in (num_nodes, max(plan.slots, 1))
     )
-    arguments = edges, _named(Statistics, out), _named(Statistics, part)
+    arguments = edges, _named(Statistics, nodes), _named(Statistics, part)
     for pieces in plan.pieces:
         sweep.launch(forward_kernel, plan, pieces, sweep.programs(pieces), *arguments)
     for name in program.statistics:
         ties = f"{name}_ties"
-        sweep.combine(plan, name, part[name], out[name], part.get(ties), out.get(ties))
-    found = [out[name] for name in (*program.statistics, *_ties(program))]
+        sweep.combine(plan, name, part[name], nodes[name], part.get(ties), nodes.get(ties))
+    found = [nodes[name] for name in (*program.statistics, *_ties(program))]
     return found if edges is None else [edges, *found]
 
 

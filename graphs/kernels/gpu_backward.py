@@ -114,7 +114,7 @@ def backward_kernel(
 @triton.jit
 def nodes_of(sources, nodes, S: tl.constexpr):
     """How many nodes the pieces meet in, int64."""
-    return (nodes if S.order == "rows" else sources).to(tl.int64)
+    return (nodes if S.into else sources).to(tl.int64)
 
 
 @triton.jit
@@ -151,9 +151,9 @@ def of_message(t, pair, linear, z, dm, S: tl.constexpr):
             dpair, ds = dz, dz
         else:
             dpair, ds = dz * linear, dz * pair
-        dr = tl.zeros([S.T, S.DP], S.dtype)
+        dr = ds
         if t.We is not None:
-            dr += dot(ds, transposed(t.We, S.GW, S.D, S.DP, S.G, S.GP), S)
+            dr = dot(ds, transposed(t.We, S.GW, S.D, S.DP, S.G, S.GP), S)
         if S.message == "film":
             dr += dot(dz, transposed(t.We + S.G, S.GW, S.D, S.DP, S.G, S.GP), S)
         return dpair, ds, dz, dr

@@ -12,8 +12,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 # A tile holds pieces of one of these widths, so that rows of two edges and rows of 10^5 both fill it.
 WIDTHS = (32, 8, 2)
-# Below this number of rows per run of equal rows, sources are found by sorting: pieces would hold an edge each.
-ROWS_OF_A_BLOCK = 4
+# Below this number of edges in a run, on average, edges are sorted and listed: pieces would hold an edge or two each.
+EDGES_OF_A_RUN = 4
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Plan:
 
     Args:
         order: how an edge t of a piece and its far end are found. "rows": edge ``first + t``, from source ``other + t``
-            (``ends[edge]`` with ends). "columns": edge ``first + t stride``, into ``ends[other + t]``. "sorted": edge
-            ``edges[first + t]``, into ``ends[first + t]``.
+            (``ends[edge]`` with ends). "columns": edge ``first + t stride``, into ``ends[other + t]``. "listed rows",
+            "listed columns": edge ``edges[first + t]``, with far end ``ends[first + t]``.
         slots: number of partial results.
     """
 
@@ -98,6 +98,8 @@ def _once(rows: Tensor, col: Tensor | None, key: tuple[str, int], make: Callable
 def _by_destination(rows: Tensor, col: Tensor | None, num_nodes: int) -> Plan:
     rows = rows[rows[:, 2] > 0]
     first, source, count, node = rows.unbind(1)
+    if len(rows) > max(int(count.sum()) // EDGES_OF_A_RUN, 2 * len(node.unique())):
+        return _listed("listed rows", rows, col, num_nodes)
     # An own tensor object: the plan must not keep alive the key under which it lies.
     ends = None if col is None else col.detach()
     return _cut("rows", Runs(first, source, torch.ones_like(count), count, node), num_nodes, ends=ends)
@@ -107,8 +109,8 @@ def _by_source(rows: Tensor, col: Tensor | None, num_sources: int) -> Plan:
     rows = rows[rows[:, 2] > 0]
     first, source, count, node = rows.unbind(1)
     starts = _starts_of_blocks(source, count)
-    if col is not None or int(count[starts].sum()) * ROWS_OF_A_BLOCK > int(count.sum()):
-        return _sorted(rows, col, num_sources)
+    if col is not None or int(count[starts].sum()) * EDGES_OF_A_RUN > int(count.sum()):
+        return _listed("listed columns", rows, col, num_sources)
     # In a block of equal rows, the edges out of a source lie as far apart as a row is long.
     height = torch.diff(starts, append=starts.new_tensor([len(rows)]))
     block, within = _spread(count[starts])
@@ -124,13 +126,16 @@ def _starts_of_blocks(source: Tensor, count: Tensor) -> Tensor:
     return new.nonzero()[:, 0]
 
 
-def _sorted(rows: Tensor, col: Tensor | None, num_sources: int) -> Plan:
+def _listed(order: str, rows: Tensor, col: Tensor | None, num_nodes: int) -> Plan:
+    """The plan of edges that are sorted by the end that they meet in."""
     row, within = _spread(rows[:, 2])
-    source, edges = torch.sort(rows[row, 1] + within if col is None else col, stable=True)
-    count = torch.bincount(source, minlength=num_sources)
-    first, node = count.cumsum(0) - count, torch.arange(num_sources, device=rows.device)
-    runs = Runs(first, first, torch.ones_like(count), count, node)
-    return _cut("sorted", runs, num_sources, ends=rows[row, 3][edges], edges=edges)
+    ends = rows[row, 1] + within if col is None else col, rows[row, 3]
+    near, far = ends if order == "listed columns" else ends[::-1]
+    node, edges = torch.sort(near, stable=True)
+    count = torch.bincount(node, minlength=num_nodes)
+    first, every = count.cumsum(0) - count, torch.arange(num_nodes, device=rows.device)
+    runs = Runs(first, first, torch.ones_like(count), count, every)
+    return _cut(order, runs, num_nodes, ends=far[edges], edges=edges)
 
 
 def _spread(count: Tensor) -> tuple[Tensor, Tensor]:

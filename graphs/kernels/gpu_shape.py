@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import triton
 import triton.language as tl
 
-from graphs.kernels.program import OPERANDS, Operands, Program
+from graphs.kernels.program import Operands, Program
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,11 @@ class Shape:
         return tl.float64 if self.double else tl.float32
 
     @property
+    def into(self) -> bool:
+        """Whether pieces meet in their destination, not in their source."""
+        return self.order in ("rows", "listed rows")
+
+    @property
     def rows(self) -> int:
         """Pieces of a tile."""
         return self.T // self.W
@@ -145,8 +150,6 @@ def padded(width: int) -> int:
     return max(16, triton.next_power_of_2(width))
 
 
-# Triton reads named tuples of pointers; None among them is a choice of the compilation.
-Pointers = namedtuple("Pointers", OPERANDS)
+# Triton reads named tuples of pointers, also Operands; None among them is a choice of the compilation.
 Columns = namedtuple("Columns", ["first", "other", "stride", "count", "node", "slot", "ends", "edges"])
 Statistics = namedtuple("Statistics", ["sum", "square", "max", "max_ties", "min", "min_ties"])
-assert [field.name for field in fields(Operands)] == list(Pointers._fields)

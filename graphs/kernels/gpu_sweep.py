@@ -16,8 +16,8 @@ from graphs.kernels import gpu_tuning
 from graphs.kernels.gpu_backward import Gradients, Weights, backward_kernel
 from graphs.kernels.gpu_plan import Pieces, Plan
 from graphs.kernels.gpu_reduce import combine
-from graphs.kernels.gpu_shape import Columns, Pack, Pointers, Shape, padded
-from graphs.kernels.program import OPERANDS, Operands, Program
+from graphs.kernels.gpu_shape import Columns, Pack, Shape, padded
+from graphs.kernels.program import Operands, Program
 
 PRECISIONS = ("ieee", "tf32", "tf32x3", "bf16")
 VARIABLE = "METAZOO_PRECISION"
@@ -47,7 +47,7 @@ class Sweep:
 
     @classmethod
     def of(cls, program: Program, t: Operands, num_nodes: int) -> Sweep:
-        t = replace(t, **{name: x.contiguous() for name, x in zip(OPERANDS, t.tensors, strict=True) if x is not None})
+        t = Operands(*(None if x is None else x.contiguous() for x in t))
         sources = next((x.shape[-2] for x in (t.U, t.P) if x is not None), num_nodes)
         return cls(Shape.of(program, t, precision()), t, sources, num_nodes)
 
@@ -62,7 +62,7 @@ class Sweep:
         shape = replace(self.shape, order=plan.order, W=pieces.width)
         # Extremes are recognised by their bits, see gpu.py.
         fusion = not (shape.max or shape.min)
-        pointers = Pointers(*self.operands.tensors), columns(pieces, plan)
+        pointers = self.operands, columns(pieces, plan)
         last = number, self.sources, self.num_nodes
 
         def run(tile: gpu_tuning.Tile) -> None:

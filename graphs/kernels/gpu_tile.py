@@ -31,9 +31,8 @@ def locate(group, p, number, S: tl.constexpr):
         edge, source = first + within * tl.load(p.stride + piece, mask=known, other=0), node
         target = tl.load(p.ends + other, mask=valid, other=0)
     else:
-        source = node
-        edge = tl.load(p.edges + other, mask=valid, other=0)
-        target = tl.load(p.ends + other, mask=valid, other=0)
+        edge, end = tl.load(p.edges + other, mask=valid, other=0), tl.load(p.ends + other, mask=valid, other=0)
+        source, target = (end, node) if S.into else (node, end)
     return edge, source, target, valid
 
 
@@ -177,9 +176,9 @@ def before_act(t, r, source, target, valid, S: tl.constexpr):
             pair += gather(t.P, source, valid, S.G, S.GP)
         if t.Q is not None:
             pair += gather(t.Q, target, valid, S.G, S.GP)
-        linear = tl.zeros([S.T, S.GP], S.dtype)
+        linear = r
         if t.We is not None:
-            linear += dot(r, matrix(t.We, S.GW, S.D, S.DP, S.G, S.GP), S)
+            linear = dot(r, matrix(t.We, S.GW, S.D, S.DP, S.G, S.GP), S)
         if t.be is not None:
             linear += vector(t.be, S.G, S.GP)
         z = linear + pair if S.message == "add" else linear * pair

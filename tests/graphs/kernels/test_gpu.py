@@ -58,6 +58,7 @@ TABLES = {
     "blocks": _BLOCKS,  # dense blocks of three fan-ins; nodes with rows in two, and nodes in none
     "ragged": ([3, 0, 1, 33, 17, 7], [4, 2, 4, 0, 1, 4], [0, 9, 5, 2, 1, 3]),  # rows of a node apart
     "explicit sources": _BLOCKS,
+    "single edges": ([1] * 40, [7, 3] * 20, list(range(40))),  # a row an edge, of two nodes in turns
     "a long row": ([22] * 50, [7] * 50, [0] * 50),  # 1100 edges into a node: its partial results have partial results
     "no edges": ([0], [0], [0]),
 }
@@ -106,7 +107,7 @@ def test_segments(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @runs
-@pytest.mark.parametrize("name", ["blocks", "ragged", "explicit sources", "no edges"])
+@pytest.mark.parametrize("name", ["blocks", "ragged", "explicit sources", "single edges", "no edges"])
 @pytest.mark.parametrize(("message", "act"), [("add", "relu"), ("film", "gelu"), ("mul", "tanh")])
 def test_messages(name: str, message: str, act: str, monkeypatch: pytest.MonkeyPatch) -> None:
     table, D, G = table_of(name), 3, 5
@@ -127,6 +128,29 @@ def test_layers(reads: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch)
     e = values(table.num_edges, D, dtype=dtype)
     make = lambda: fused_layer(P, Q, U, V, e, We, Wu, Wo, table, bo=bo, act="silu", reads=reads, reduce=("sum", "std"))  # noqa: E731
     agree(make, [P, Q, U, V, e, We, Wu, Wo, bo], monkeypatch, dtype)
+
+
+@runs
+@pytest.mark.parametrize("message", ["add", "mul"])
+def test_messages_of_the_edges_as_they_are(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = table_of("ragged")
+    P, e = values(50, 4), values(table.num_edges, 4)
+    agree(lambda: fused_message(P, None, e, None, table, message=message, act="relu"), [P, e], monkeypatch)
+
+
+@runs
+def test_edges_are_updated_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    from graphs.kernels.operators import sweep, sweep_in_place
+    from graphs.kernels.program import Operands, Program
+
+    monkeypatch.setenv("METAZOO_KERNELS", "triton")
+    table = table_of("blocks")
+    program = Program(update_act="relu", keep=True, statistics=("sum",))
+    t = Operands(values(table.num_edges, 4).detach(), Wu=values(1, 4, 4).detach())
+    edges, (total,) = sweep(program, t, table)
+    (found,) = sweep_in_place(program, t, table)
+    torch.testing.assert_close(t.e, edges)
+    torch.testing.assert_close(found, total)
 
 
 @runs

@@ -144,7 +144,7 @@ def _compile(architecture: int, names: list[str]) -> None:
         os.environ[gpu_sweep.VARIABLE] = precision
         output = gpu.forward(program, t, table.rows, table.col, table.num_nodes)
         nodes, edges = output[int(program.keep) :], output[0] if program.keep else None
-        needs = [x is not None for x in t.tensors]
+        needs = [x is not None for x in t]
         given = nodes[: len(program.statistics)]
         gpu.backward(program, t, table.rows, table.col, table.num_nodes, nodes, edges, given, needs)
     print(json.dumps(found))
