@@ -23,8 +23,10 @@ PRECISIONS = ("ieee", "tf32", "tf32x3", "bf16")
 VARIABLE = "METAZOO_PRECISION"
 # Of the statistics that are not sums.
 SIGNS = {"max": 1, "min": -1}
-PROGRAMS_OF_A_PROCESSOR = 8
-# Each program that sums gradients of weights has a copy of them; together they take no more than this.
+PROGRAMS_OF_A_PROCESSOR = 16
+# Each program that sums gradients of weights has a copy of them, and registers for few others beside it; the copies
+# together take no more than this.
+SUMMING_PROGRAMS_OF_A_PROCESSOR = 4
 BYTES_OF_SUMS = 2**26
 
 
@@ -117,9 +119,12 @@ class Sweep:
     def programs(self, pieces: Pieces, wanted: Iterable[str] = ()) -> int:
         """How many programs share the pieces: as many as the device runs at once, at most one for 32 edges."""
         copies = [getattr(self.operands, name) for name in wanted if name in Weights._fields]
-        bytes_of_sums = sum(x.numel() * x.element_size() for x in copies) or 1
+        bytes_of_sums = sum(x.numel() * x.element_size() for x in copies)
         needed = -(-len(pieces.count) * pieces.width // 32)
-        return min(needed, _at_once(self.operands.e.device), max(BYTES_OF_SUMS // bytes_of_sums, 1))
+        if not bytes_of_sums:
+            return min(needed, PROGRAMS_OF_A_PROCESSOR * _processors(self.operands.e.device))
+        at_once = SUMMING_PROGRAMS_OF_A_PROCESSOR * _processors(self.operands.e.device)
+        return min(needed, at_once, max(BYTES_OF_SUMS // bytes_of_sums, 1))
 
 
 def columns(pieces: Pieces, plan: Plan | None = None) -> Columns:
@@ -133,11 +138,9 @@ def start(kernel: Any, grid: tuple[int, int], *arguments: Any, **choices: Any) -
     kernel[grid](*arguments, **choices)
 
 
-def _at_once(device: torch.device) -> int:
-    """Programs that run at once; the interpreter runs one, but more must be right too."""
-    if device.type != "cuda":
-        return 3
-    return PROGRAMS_OF_A_PROCESSOR * torch.cuda.get_device_properties(device).multi_processor_count
+def _processors(device: torch.device) -> int:
+    """Multiprocessors of a device; 1 for the interpreter."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
 
 
 def _on(device: torch.device) -> Any:

@@ -91,11 +91,15 @@ def agree(function, leaves: list[Tensor | None], monkeypatch: pytest.MonkeyPatch
 
 
 def fill_fresh_memory_with_nan(patch: pytest.MonkeyPatch) -> None:
-    from graphs.kernels import gpu_sweep
+    def poisoned(make):
+        def made(*arguments, **keywords) -> Tensor:
+            fresh = make(*arguments, **keywords)
+            return fresh.fill_(torch.nan) if fresh.is_floating_point() else fresh
 
-    empty, like = gpu_sweep.Sweep.empty, torch.empty_like
-    patch.setattr(gpu_sweep.Sweep, "empty", lambda self, *size: empty(self, *size).fill_(torch.nan))
-    patch.setattr(gpu_sweep.torch, "empty_like", lambda x: like(x).fill_(torch.nan if x.is_floating_point() else 0))
+        return made
+
+    patch.setattr(torch.Tensor, "new_empty", poisoned(torch.Tensor.new_empty))
+    patch.setattr(torch, "empty_like", poisoned(torch.empty_like))
 
 
 @runs

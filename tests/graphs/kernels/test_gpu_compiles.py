@@ -59,9 +59,10 @@ def test_the_number_of_edges_is_not_compiled_in(tmp_path) -> None:
 
 
 def _table(copies: int):
+    """Rows of one width, or copies of rows of all widths."""
     from graphs.kernels import BlockTable
 
-    counts = ([64] * 8 + [8] * 8 + [2] * 8) * copies
+    counts = ([64] * 8 + [8] * 8 + [2] * 8) * copies if copies else [64] * 8
     rows, first = [], 0
     for r, count in enumerate(counts):
         rows.append([first, 0, count, r // 2])
@@ -69,7 +70,7 @@ def _table(copies: int):
     return BlockTable.from_rows(rows, num_nodes=max(len(counts), 64))
 
 
-def _case(width: int = 32, copies: int = 1, dtype: torch.dtype = torch.float32, col: bool = False, **choices):
+def _case(width: int = 32, copies: int = 0, dtype: torch.dtype = torch.float32, col: bool = False, **choices):
     """Program, operands and table of a layer; ``choices`` are of the program, K and C of the operands."""
     from graphs.kernels.program import Operands, Program
 
@@ -95,7 +96,7 @@ def _case(width: int = 32, copies: int = 1, dtype: torch.dtype = torch.float32, 
 LAYER = {"message": "add", "reads": "old", "keep": True}
 CASES = {
     "layer": lambda: _case(**LAYER),
-    "edges": lambda: _case(),
+    "edges": lambda: _case(copies=1),
     "more edges": lambda: _case(copies=3),
     "many edges": lambda: _case(copies=16),
     "layer64": lambda: _case(64, **LAYER),
