@@ -49,7 +49,7 @@ class Sweep:
 
     @classmethod
     def of(cls, program: Program, t: Operands, num_nodes: int) -> Sweep:
-        t = Operands(*(None if x is None else x.contiguous() for x in t))
+        t = Operands(t.e.contiguous(), *(None if x is None else x.contiguous() for x in t[1:]))
         sources = next((x.shape[-2] for x in (t.U, t.P) if x is not None), num_nodes)
         return cls(Shape.of(program, t, precision()), t, sources, num_nodes)
 

@@ -37,10 +37,7 @@ def edges_of(plan: Plan, table: BlockTable) -> list[tuple[int, int, int]]:
         for k in range(len(pieces.count)):
             for t in range(int(pieces.count[k])):
                 at, other = int(pieces.first[k]), int(pieces.other[k]) + t
-                if plan.edges is not None:
-                    edge = int(plan.edges[other])
-                else:
-                    edge = at + t * int(pieces.stride[k])
+                edge = at + t * int(pieces.stride[k]) if plan.edges is None else int(plan.edges[other])
                 end = other if plan.ends is None else int(plan.ends[edge if plan.order == "rows" else other])
                 found.append((edge, int(pieces.node[k]), end))
     return sorted(found)
