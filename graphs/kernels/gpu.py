@@ -28,7 +28,7 @@ from graphs.kernels.gpu_forward import forward_kernel
 from graphs.kernels.gpu_plan import by_destination, by_source
 from graphs.kernels.gpu_shape import Statistics
 from graphs.kernels.gpu_sweep import Sweep
-from graphs.kernels.program import OPERANDS, Operands, Program
+from graphs.kernels.program import EXTREMES, OPERANDS, Operands, Program
 
 
 def forward(
@@ -74,10 +74,13 @@ def backward(
     grad_nodes: list[Tensor],
     needs: list[bool],
 ) -> list[Tensor]:
-    """The gradients of the operands that ``needs`` marks, in order; ``found`` are node tensors of :func:`forward`."""
+    """The gradients of the operands that ``needs`` marks, in order.
+
+    ``found`` are what :func:`forward` returned of max and min: their values, then how many messages attain them.
+    """
     sweep = Sweep.of(program, operands, num_nodes)
     wanted = {name for name, need in zip(OPERANDS, needs, strict=True) if need}
-    names = (*program.statistics, *_ties(program))
+    names = (*_extremes(program), *_ties(program))
     given = dict(zip(program.statistics, map(Tensor.contiguous, grad_nodes), strict=True))
     inputs = (
         _named(Statistics, dict(zip(names, found, strict=True))),
@@ -92,8 +95,12 @@ def backward(
     return [gradients[name] for name in OPERANDS if name in wanted]
 
 
+def _extremes(program: Program) -> list[str]:
+    return [name for name in program.statistics if name in EXTREMES]
+
+
 def _ties(program: Program) -> list[str]:
-    return [f"{name}_ties" for name in program.statistics if name in ("max", "min")]
+    return [f"{name}_ties" for name in _extremes(program)]
 
 
 def _named(kind: Any, values: dict[str, Tensor]) -> Any:

@@ -147,7 +147,9 @@ def _compile(architecture: int, names: list[str]) -> None:
         nodes, edges = output[int(program.keep) :], output[0] if program.keep else None
         needs = [x is not None for x in t]
         given = nodes[: len(program.statistics)]
-        gpu.backward(program, t, table.rows, table.col, table.num_nodes, nodes, edges, given, needs)
+        every = program.statistics
+        kept = [x for kind, x in zip(every, nodes, strict=False) if kind in ("max", "min")] + nodes[len(every) :]
+        gpu.backward(program, t, table.rows, table.col, table.num_nodes, kept, edges, given, needs)
     print(json.dumps(found))
 
 
