@@ -1,13 +1,16 @@
 """The only door through which models pass messages.
 
-``reference`` says in plain torch what every operation computes; ``cpu`` and ``gpu`` do it fast. All of them execute one
-:class:`~graphs.kernels.program.Program` per sweep over the edges; ``messages`` names the sweeps that models use.
+``sweep`` makes messages, reduces them and updates edges in one pass: one :class:`~graphs.kernels.sweep.program.Program`,
+whose uses ``messages`` names. ``attending`` is attention over the edges, ``fourier`` the encoder of raw weights. In each,
+``reference`` says in plain torch what is computed, ``cpu`` and ``gpu`` do it fast and ``operators`` make torch operators
+of it; ``backends`` chooses.
 """
 
-from graphs.kernels.attending import attention, segment_softmax
+from graphs.kernels.attending.attending import attention, segment_softmax
+from graphs.kernels.attending.pairs import Pairs
 from graphs.kernels.backends import backend_info
-from graphs.kernels.fourier import fourier_linear
-from graphs.kernels.messages import (
+from graphs.kernels.fourier.operators import fourier_linear
+from graphs.kernels.sweep.messages import (
     Update,
     fused_chain,
     fused_layer,
@@ -16,7 +19,6 @@ from graphs.kernels.messages import (
     lazy_message,
     segment_reduce,
 )
-from graphs.kernels.pairs import Pairs
 from graphs.kernels.table import BlockTable
 
 __all__ = [

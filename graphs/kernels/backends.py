@@ -13,9 +13,9 @@ BACKENDS = ("reference", "cpu", "triton")
 VARIABLE = "METAZOO_KERNELS"
 # What has kernels of its own: the module with its compiled code.
 KERNELS = {
-    "sweep": "graphs.kernels.cpu",
-    "attention": "graphs.kernels.cpu_attention",
-    "fourier": "graphs.kernels.cpu_fourier",
+    "sweep": "graphs.kernels.sweep.cpu",
+    "attention": "graphs.kernels.attending.cpu",
+    "fourier": "graphs.kernels.fourier.cpu",
 }
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphs.kernels import BlockTable, attention, reference_attention
-from graphs.kernels.attention_operands import ATTENDED as NAMES
-from graphs.kernels.attention_operands import Attended
+from graphs.kernels import BlockTable, attention
+from graphs.kernels.attending import reference as reference_attention
+from graphs.kernels.attending.operands import ATTENDED as NAMES
+from graphs.kernels.attending.operands import Attended
 
 Operands = dict[str, Any]
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from graphs.kernels import BlockTable, reference
-from graphs.kernels.program import OPERANDS, Operands, Program
+from graphs.kernels import BlockTable
+from graphs.kernels.sweep import reference
+from graphs.kernels.sweep.program import OPERANDS, Operands, Program
 
 NODES = 23
 

@@ -9,9 +9,11 @@ import torch
 from attention_cases import NAMES, assert_same, kernel, operands, output_and_gradients, plain
 from cases import table
 
-from graphs.kernels import BlockTable, Pairs, attention, cpu_attention, reference_attention
-from graphs.kernels.attention_operands import Attended
-from graphs.kernels.attention_operators import _attention, _attention_backward
+from graphs.kernels import BlockTable, Pairs, attention
+from graphs.kernels.attending import cpu as cpu_attention
+from graphs.kernels.attending import reference as reference_attention
+from graphs.kernels.attending.operands import Attended
+from graphs.kernels.attending.operators import _attention, _attention_backward
 
 if (reason := cpu_attention.CODE.why_not()) is not None:
     pytest.skip(reason, allow_module_level=True)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from cases import assert_same, operands, outputs_and_gradients, table
 
-from graphs.kernels import BlockTable, cpu, operators, segment_reduce
-from graphs.kernels.program import ACTIVATIONS, STATISTICS, Operands, Program
+from graphs.kernels import BlockTable, segment_reduce
+from graphs.kernels.sweep import cpu, operators
+from graphs.kernels.sweep.program import ACTIVATIONS, STATISTICS, Operands, Program
 
 if (reason := cpu.CODE.why_not()) is not None:
     pytest.skip(reason, allow_module_level=True)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from graphs.kernels import BlockTable, fourier_linear
-from graphs.kernels.cpu_fourier import CODE
-from graphs.kernels.fourier import _fourier, _fourier_backward
-from graphs.kernels.fourier_operands import FOURIER_OPERANDS, FourierOperands
-from graphs.kernels.reference_fourier import fourier_linear as reference
+from graphs.kernels.fourier.cpu import CODE
+from graphs.kernels.fourier.operands import FOURIER_OPERANDS, FourierOperands
+from graphs.kernels.fourier.operators import _fourier, _fourier_backward
+from graphs.kernels.fourier.reference import fourier_linear as reference
 
 # Relative to the largest entry; the features of float32 angles beyond 100 are as far from the truth as the angle is.
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2**-7}

@@ -144,8 +144,8 @@ def test_messages_of_the_edges_as_they_are(message: str, monkeypatch: pytest.Mon
 
 @runs
 def test_edges_are_updated_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    from graphs.kernels.operators import sweep, sweep_in_place
-    from graphs.kernels.program import Operands, Program
+    from graphs.kernels.sweep.operators import sweep, sweep_in_place
+    from graphs.kernels.sweep.program import Operands, Program
 
     monkeypatch.setenv("METAZOO_KERNELS", "triton")
     table = table_of("blocks")
@@ -252,9 +252,9 @@ def test_an_unknown_precision_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @runs
 def test_tiles_are_measured_once_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    from graphs.kernels import gpu_tuning
-    from graphs.kernels.gpu_shape import Shape
-    from graphs.kernels.program import Operands, Program
+    from graphs.kernels.sweep import gpu_tuning
+    from graphs.kernels.sweep.gpu_shape import Shape
+    from graphs.kernels.sweep.program import Operands, Program
 
     shape = Shape.of(Program(statistics=("sum",)), Operands(torch.zeros(1, 8)), "tf32")
     seconds = {tile: 1.0 + k for k, tile in enumerate(reversed(gpu_tuning.candidates(shape)))}
@@ -276,7 +276,7 @@ def test_tiles_are_measured_once_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 @runs
 def test_a_broken_file_of_tiles_is_replaced(tmp_path) -> None:
-    from graphs.kernels import gpu_tuning
+    from graphs.kernels.sweep import gpu_tuning
 
     file = tmp_path / "triton-tiles.json"
     file.write_text("{ half a")

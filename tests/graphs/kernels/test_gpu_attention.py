@@ -14,10 +14,11 @@ triton = pytest.importorskip("triton")
 
 from attention_cases import assert_same, kernel, operands  # noqa: E402
 
-from graphs.kernels import BlockTable, Pairs, reference_attention, segment_softmax  # noqa: E402
-from graphs.kernels import gpu_attention_kernels as kernels  # noqa: E402
+from graphs.kernels import BlockTable, Pairs, segment_softmax  # noqa: E402
+from graphs.kernels.attending import gpu_kernels as kernels  # noqa: E402
+from graphs.kernels.attending import reference as reference_attention  # noqa: E402
+from graphs.kernels.attending.gpu import Shape  # noqa: E402
 from graphs.kernels.backends import interpreted  # noqa: E402
-from graphs.kernels.gpu_attention import Shape  # noqa: E402
 
 needs_interpreter = pytest.mark.skipif(not interpreted(), reason="runs below, with TRITON_INTERPRET=1")
 needs_compiler = pytest.mark.skipif(interpreted(), reason="interpreted kernels are not compiled")

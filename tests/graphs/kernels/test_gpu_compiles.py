@@ -72,7 +72,7 @@ def _table(copies: int):
 
 def _case(width: int = 32, copies: int = 0, dtype: torch.dtype = torch.float32, col: bool = False, **choices):
     """Program, operands and table of a layer; ``choices`` are of the program, K and C of the operands."""
-    from graphs.kernels.program import Operands, Program
+    from graphs.kernels.sweep.program import Operands, Program
 
     K, C, precision = choices.pop("K", 1), choices.pop("C", None), choices.pop("precision", "tf32")
     table = _table(copies)
@@ -125,7 +125,7 @@ class _Driver:
 def _compile(architecture: int, names: list[str]) -> None:
     from triton.runtime import driver
 
-    from graphs.kernels import gpu, gpu_sweep
+    from graphs.kernels.sweep import gpu, gpu_sweep
 
     driver.set_active(_Driver(architecture))  # pyright: ignore[reportArgumentType]
     found, kernels = [], set()

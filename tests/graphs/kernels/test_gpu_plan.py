@@ -7,8 +7,9 @@ import gc
 import pytest
 import torch
 
-from graphs.kernels import BlockTable, gpu_plan
-from graphs.kernels.gpu_plan import Plan, by_destination, by_source
+from graphs.kernels import BlockTable
+from graphs.kernels.sweep import gpu_plan
+from graphs.kernels.sweep.gpu_plan import Plan, by_destination, by_source
 
 COUNTS = [0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 25, 31, 32, 33, 64, 784, 3000]
 

@@ -17,16 +17,15 @@ from graphs.kernels import (
     Update,
     backend_info,
     backends,
-    cpu,
     fused_chain,
     fused_layer,
     fused_message,
     lazy_chain,
     lazy_message,
-    operators,
     segment_reduce,
 )
-from graphs.kernels.program import Operands, Program
+from graphs.kernels.sweep import cpu, operators
+from graphs.kernels.sweep.program import Operands, Program
 
 needs_compiler = pytest.mark.skipif(cpu.CODE.why_not() is not None, reason=cpu.CODE.why_not() or "")
 ROWS = [[0, 0, 3, 4], [3, 1, 2, 0], [5, 0, 1, 4], [6, 2, 0, 1]]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from cases import assert_same, operands, outputs_and_gradients, table
 
-from graphs.kernels import cpu, operators, reference
-from graphs.kernels.program import ACTIVATIONS, OPERANDS, Program
+from graphs.kernels.sweep import cpu, operators, reference
+from graphs.kernels.sweep.program import ACTIVATIONS, OPERANDS, Program
 
 if (reason := cpu.CODE.why_not()) is not None:
     pytest.skip(reason, allow_module_level=True)

@@ -7,8 +7,10 @@ import torch
 from cases import table
 from torch import Tensor
 
-from graphs.kernels import BlockTable, cpu_attention, reference_attention, segment_softmax
-from graphs.kernels.attention_operators import _softmax, _softmax_backward
+from graphs.kernels import BlockTable, segment_softmax
+from graphs.kernels.attending import cpu as cpu_attention
+from graphs.kernels.attending import reference as reference_attention
+from graphs.kernels.attending.operators import _softmax, _softmax_backward
 
 if (reason := cpu_attention.CODE.why_not()) is not None:
     pytest.skip(reason, allow_module_level=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from graphs.compiling import CompiledCode
-from graphs.kernels.program import ACTIVATIONS, ENCODERS, EXTREMES, MESSAGES, OPERANDS, Operands, Program
+from graphs.kernels.sweep.program import ACTIVATIONS, ENCODERS, EXTREMES, MESSAGES, OPERANDS, Operands, Program
 
 CODE = CompiledCode("the message-passing kernels", Path(__file__).parent / "native" / "sweep.cpp")
 # Widths are padded to whole vectors of the widest registers, 16 floats.
@@ -26,7 +26,7 @@ _GRADIENTS = ("enc_a", "enc_b", "U", "V", "Wu", "Wo", "bo", "P", "Q", "We", "be"
 def forward(
     program: Program, t: Operands, rows: Tensor, col: Tensor | None, num_nodes: int, out: Tensor | None = None
 ) -> list[Tensor]:
-    """See :func:`graphs.kernels.operators.sweep`: e_K if kept, statistics, numbers of messages that attain extremes.
+    """See :func:`graphs.kernels.sweep.operators.sweep`: e_K if kept, statistics, how many messages attain extremes.
 
     ``out`` is where e_K goes; it may be e.
     """
@@ -50,7 +50,7 @@ def backward(
     grad_nodes: list[Tensor],
     needs: list[bool],
 ) -> list[Tensor]:
-    """See :func:`graphs.kernels.operators.sweep`: the gradients of the operands that ``needs`` marks."""
+    """See :func:`graphs.kernels.sweep.operators.sweep`: the gradients of the operands that ``needs`` marks."""
     call = _Call(program, t, rows, col, num_nodes)
     wanted = [name for name, need in zip(OPERANDS, needs, strict=True) if need]
     gradients = call.gradients(wanted)

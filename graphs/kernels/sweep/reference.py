@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graphs.kernels.program import Operands, Program
+from graphs.kernels.sweep.program import Operands, Program
 from graphs.kernels.table import BlockTable
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from graphs.kernels.gpu_tile import scatter
+from graphs.kernels.sweep.gpu_tile import scatter
 
 
 @triton.jit

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from graphs.kernels.program import DTYPES
+from graphs.kernels.sweep.program import DTYPES
 from graphs.kernels.table import BlockTable
 
 # Of one part (q, k, m or v) for one head; the kernels hold up to four, twice.

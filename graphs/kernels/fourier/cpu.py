@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphs.compiling import CompiledCode
-from graphs.kernels.fourier_operands import FOURIER_OPERANDS, FourierOperands
+from graphs.kernels.fourier.operands import FOURIER_OPERANDS, FourierOperands
 
 CODE = CompiledCode("the Fourier encoder", Path(__file__).parent / "native" / "fourier.cpp")
 # Fewer edges than this are not worth a second thread.

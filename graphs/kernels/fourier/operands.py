@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from graphs.kernels.program import DTYPES
+from graphs.kernels.sweep.program import DTYPES
 from graphs.kernels.table import BlockTable
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphs.kernels.attention_operands import Attended
+from graphs.kernels.attending.operands import Attended
 from graphs.kernels.table import BlockTable
 
 

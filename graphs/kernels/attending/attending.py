@@ -7,11 +7,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from graphs.kernels import reference_attention as reference
-from graphs.kernels.attention_operands import Attended, check_attended
-from graphs.kernels.attention_operators import attend, softmax
+from graphs.kernels.attending import reference
+from graphs.kernels.attending.operands import Attended, check_attended
+from graphs.kernels.attending.operators import attend, softmax
 from graphs.kernels.backends import backend, warn_once
-from graphs.kernels.program import DTYPES
+from graphs.kernels.sweep.program import DTYPES
 from graphs.kernels.table import BlockTable
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphs.kernels.fourier_operands import FOURIER_OPERANDS, FourierOperands
+from graphs.kernels.fourier.operands import FOURIER_OPERANDS, FourierOperands
 
 # Features of a chunk: as many as stay in a cache, or as keep a device busy.
 _CPU_FEATURES, _DEVICE_FEATURES = 1 << 18, 1 << 26

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphs.kernels.operators import sweep, sweep_in_place
-from graphs.kernels.program import Operands, Program
-from graphs.kernels.reductions import reductions, statistics_for
+from graphs.kernels.sweep.operators import sweep, sweep_in_place
+from graphs.kernels.sweep.program import Operands, Program
+from graphs.kernels.sweep.reductions import reductions, statistics_for
 from graphs.kernels.table import BlockTable
 
 
@@ -35,7 +35,7 @@ def segment_reduce(src: Tensor, table: BlockTable, reduce: Sequence[str] = ("sum
     Args:
         src: ``[E, F]`` values of the edges, in the order of the table.
         table: rows of edges; see :class:`BlockTable`.
-        reduce: names among sum, mean, max, min, std; see :func:`graphs.kernels.reductions.reductions`.
+        reduce: names among sum, mean, max, min, std; see :func:`graphs.kernels.sweep.reductions.reductions`.
 
     Shapes: returns one ``[N, F]`` per name. Raises ValueError for an unknown name or another number of edges.
 
@@ -72,7 +72,7 @@ def fused_message(
     Args:
         P, Q: states of sources and of destinations, already mapped; None for 0.
         e: edge states. We: the map of the edges; None for the identity (not for film).
-        message, act: see above and :data:`graphs.kernels.program.ACTIVATIONS`.
+        message, act: see above and :data:`graphs.kernels.sweep.program.ACTIVATIONS`.
 
     Shapes: P, Q ``[N, G]``, e ``[E, D]``, We ``[D, G]`` (``[D, 2 G]`` for film), bias as wide as that; one ``[N, G]``
     per reduction.

@@ -16,8 +16,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from graphs.kernels import gpu_attention_kernels as kernels
-from graphs.kernels.attention_operands import ATTENDED, Attended
+from graphs.kernels.attending import gpu_kernels as kernels
+from graphs.kernels.attending.operands import ATTENDED, Attended
 
 # Each program that sums gradients of the map has a copy of them.
 PROGRAMS_OF_MAP = 128

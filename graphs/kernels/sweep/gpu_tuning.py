@@ -17,7 +17,7 @@ from triton.testing import do_bench
 
 from graphs.durable import write_durably
 from graphs.kernels.backends import interpreted
-from graphs.kernels.gpu_shape import Shape
+from graphs.kernels.sweep.gpu_shape import Shape
 
 # Set to 0 to run with the default tiles.
 VARIABLE = "METAZOO_TUNE"

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphs.kernels import reference_attention as reference
-from graphs.kernels.attention_operands import ATTENDED, Attended
+from graphs.kernels.attending import reference
+from graphs.kernels.attending.operands import ATTENDED, Attended
 from graphs.kernels.backends import backend
 from graphs.kernels.double_backward import derivative_of_gradient
 from graphs.kernels.table import BlockTable
@@ -173,9 +173,9 @@ _softmax_backward.register_autograd(_softmax_second, setup_context=_remember_sof
 def _kernels(x: Tensor) -> Any:
     """The module whose ``forward``, ``backward`` and ``softmax`` run where x is."""
     if backend(x.device, "attention") == "triton":
-        from graphs.kernels import gpu_attention
+        from graphs.kernels.attending import gpu as gpu_attention
 
         return gpu_attention
-    from graphs.kernels import cpu_attention
+    from graphs.kernels.attending import cpu as cpu_attention
 
     return cpu_attention

@@ -9,8 +9,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from graphs.kernels.gpu_reduce import highest, put, sums
-from graphs.kernels.gpu_tile import before_act, encode, locate, message, scatter, update
+from graphs.kernels.sweep.gpu_reduce import highest, put, sums
+from graphs.kernels.sweep.gpu_tile import before_act, encode, locate, message, scatter, update
 
 
 @triton.jit(do_not_specialize=["number", "sources", "nodes"])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphs.compiling import CompiledCode
-from graphs.kernels.attention_operands import ATTENDED, Attended
+from graphs.kernels.attending.operands import ATTENDED, Attended
 
 CODE = CompiledCode("attention on the CPU", Path(__file__).parent / "native" / "attention.cpp")
 NAMES = {torch.float32: "f32", torch.float64: "f64", torch.bfloat16: "bf16"}

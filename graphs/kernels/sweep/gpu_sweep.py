@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphs.kernels import gpu_tuning
-from graphs.kernels.gpu_backward import Gradients, Weights, backward_kernel
-from graphs.kernels.gpu_plan import Pieces, Plan
-from graphs.kernels.gpu_reduce import combine
-from graphs.kernels.gpu_shape import Columns, Pack, Shape, padded
-from graphs.kernels.program import Operands, Program
+from graphs.kernels.sweep import gpu_tuning
+from graphs.kernels.sweep.gpu_backward import Gradients, Weights, backward_kernel
+from graphs.kernels.sweep.gpu_plan import Pieces, Plan
+from graphs.kernels.sweep.gpu_reduce import combine
+from graphs.kernels.sweep.gpu_shape import Columns, Pack, Shape, padded
+from graphs.kernels.sweep.program import Operands, Program
 
 PRECISIONS = ("ieee", "tf32", "tf32x3", "bf16")
 VARIABLE = "METAZOO_PRECISION"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from graphs.kernels.program import DTYPES, OPERANDS, Operands, Program
+from graphs.kernels.sweep.program import DTYPES, OPERANDS, Operands, Program
 from graphs.kernels.table import BlockTable
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphs.kernels import reference
 from graphs.kernels.backends import backend
-from graphs.kernels.checking import check_operands
 from graphs.kernels.double_backward import derivative_of_gradient
-from graphs.kernels.program import EXTREMES, OPERANDS, Operands, Program
+from graphs.kernels.sweep import reference
+from graphs.kernels.sweep.checking import check_operands
+from graphs.kernels.sweep.program import EXTREMES, OPERANDS, Operands, Program
 from graphs.kernels.table import BlockTable
 
 
@@ -184,10 +184,10 @@ def as_table(rows: Tensor, col: Tensor | None, num_nodes: int, t: Operands) -> B
 def _kernels(e: Tensor) -> Any:
     """The module whose ``forward`` and ``backward`` run on a device."""
     if backend(e.device) == "triton":
-        from graphs.kernels import gpu
+        from graphs.kernels.sweep import gpu
 
         return gpu
-    from graphs.kernels import cpu
+    from graphs.kernels.sweep import cpu
 
     return cpu
 

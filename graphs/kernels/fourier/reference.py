@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from graphs.kernels.fourier_operands import FourierOperands
+from graphs.kernels.fourier.operands import FourierOperands
 
 
 def fourier_linear(t: FourierOperands, target: Tensor | None, kind: Tensor | None) -> Tensor:

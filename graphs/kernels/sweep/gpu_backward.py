@@ -11,8 +11,8 @@ from collections import namedtuple
 import triton
 import triton.language as tl
 
-from graphs.kernels.gpu_reduce import put, sums
-from graphs.kernels.gpu_tile import (
+from graphs.kernels.sweep.gpu_reduce import put, sums
+from graphs.kernels.sweep.gpu_tile import (
     activated,
     before_act,
     dot,

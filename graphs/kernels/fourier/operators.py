@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphs.kernels import chunked_fourier, reference_fourier
 from graphs.kernels.backends import backend
-from graphs.kernels.chunked_fourier import destinations
 from graphs.kernels.double_backward import derivative_of_gradient
-from graphs.kernels.fourier_operands import FOURIER_OPERANDS, FourierOperands, check_fourier, check_kinds
+from graphs.kernels.fourier import chunked as chunked_fourier
+from graphs.kernels.fourier import reference as reference_fourier
+from graphs.kernels.fourier.chunked import destinations
+from graphs.kernels.fourier.operands import FOURIER_OPERANDS, FourierOperands, check_fourier, check_kinds
 from graphs.kernels.table import BlockTable
 
 
@@ -142,7 +143,7 @@ def _kernels(values: Tensor) -> Any:
     """The module whose ``forward`` and ``backward`` run on a device; plain torch where there is none of our own."""
     if values.device.type != "cpu" or backend(values.device, "fourier") != "cpu":
         return chunked_fourier
-    from graphs.kernels import cpu_fourier
+    from graphs.kernels.fourier import cpu as cpu_fourier
 
     return cpu_fourier
 
