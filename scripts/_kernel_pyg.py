@@ -13,10 +13,15 @@ from graphs.kernels import BlockTable
 
 
 def segment_sum(t: Mapping[str, Tensor], table: BlockTable) -> tuple[Tensor, ...]:
-    return (scatter(t["e"], table.target(), 0, table.num_nodes, "sum"),)
+    return (scatter(t["e"], edge_index(table)[1], 0, table.num_nodes, "sum"),)
 
 
 def gather_relu_sum(t: Mapping[str, Tensor], table: BlockTable) -> tuple[Tensor, ...]:
+    source, target = edge_index(table)
+    return (scatter((t["x"][source] + t["e"]).relu(), target, 0, table.num_nodes, "sum"),)
+
+
+def propagate_relu_sum(t: Mapping[str, Tensor], table: BlockTable) -> tuple[Tensor, ...]:
     return (_GatherReluSum()(t, edge_index(table)),)
 
 
