@@ -106,8 +106,7 @@ def gather(edges: int, consecutive: bool, width: int = 32) -> Case:
 
 
 def _gather_relu_sum(t: Mapping[str, Tensor], table: BlockTable) -> tuple[Tensor, ...]:
-    identity = torch.eye(t["e"].shape[1], device=t["e"].device)
-    return fused_message(t["x"], None, t["e"], identity, table, act="relu")
+    return fused_message(t["x"], None, t["e"], None, table, act="relu")
 
 
 def _sorted_table(edges: int, consecutive: bool) -> BlockTable:

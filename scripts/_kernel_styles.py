@@ -157,18 +157,34 @@ def message(program: Program, t: Operands, r: Tensor, add: Add) -> Tensor:
     """m of an edge state r."""
     if program.message == "edge":
         return r
-    act = _ACTIVATIONS[program.act]
-    linear = None if t.We is None else functional.linear(r, t.We.T, t.be)
+    act, linear = _ACTIVATIONS[program.act], _linear(r, t.We, t.be)
     if program.message == "add":
-        z = add(r.new_zeros(*r.shape[:-1], t.message_width(program)) if linear is None else linear, t.P, t.Q)
-        assert z is not None
-        return act(z if linear is not None or t.be is None else z + t.be)
+        return act(_added(linear, t, add) if linear is not r else _added_to_edges(r, t, add))
     pair = add(None, t.P, t.Q)
-    assert pair is not None and linear is not None
+    assert pair is not None
     if program.message == "mul":
         return act(pair * linear)
     scale, shift = linear.chunk(2, dim=-1)
     return act(torch.addcmul(shift, scale, pair))
+
+
+def _linear(r: Tensor, We: Tensor | None, be: Tensor | None) -> Tensor:
+    if We is not None:
+        return functional.linear(r, We.T, be)
+    return r if be is None else r + be
+
+
+def _added(linear: Tensor, t: Operands, add: Add) -> Tensor:
+    z = add(linear, t.P, t.Q)
+    assert z is not None
+    return z
+
+
+def _added_to_edges(r: Tensor, t: Operands, add: Add) -> Tensor:
+    """P[j] + Q[i] + r in memory of its own, for r are the edge states that others read too."""
+    z = _plus(add(None, t.P, t.Q), r)
+    assert z is not None
+    return r.clone() if z is r else z
 
 
 def _plus(x: Tensor | None, y: Tensor | None) -> Tensor | None:

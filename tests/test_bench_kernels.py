@@ -24,7 +24,8 @@ NODES, WIDTH, HIDDEN = 11, 3, 5
 PROGRAMS = {
     "sums of edges": Program(statistics=("sum", "square", "max", "min")),
     "message": Program(message="add", act="relu", statistics=("sum",)),
-    "message of nodes": Program(message="add", act="tanh", statistics=("sum", "max")),
+    "edges as they are": Program(message="add", act="relu", statistics=("sum", "max")),
+    "edges alone": Program(message="add", act="relu", statistics=("sum",)),
     "film": Program(message="film", act="silu", statistics=("sum", "square", "max", "min")),
     "product": Program(message="mul", statistics=("sum",)),
     "layer": Program(message="add", act="relu", update_act="relu", reads="old", keep=True, statistics=("sum",)),
@@ -47,8 +48,9 @@ def operands(name: str, table: BlockTable) -> Operands:
         values |= {"Wo": new(updates, H, WIDTH), "bo": new(updates, WIDTH)} if H == HIDDEN else {}
     if program.message != "edge":
         wide = 2 * HIDDEN if program.message == "film" else HIDDEN
-        values |= {"P": new(NODES, HIDDEN), "Q": new(NODES, HIDDEN), "be": new(wide)}
-        values |= {} if name == "message of nodes" else {"We": new(WIDTH, wide)}
+        G = WIDTH if name.startswith("edges") else HIDDEN
+        values |= {} if name == "edges alone" else {"P": new(NODES, G), "Q": new(NODES, G)}
+        values |= {} if G == WIDTH else {"We": new(WIDTH, wide), "be": new(wide)}
     return Operands(**values)
 
 
