@@ -98,7 +98,7 @@ def gather(edges: int, consecutive: bool, width: int = 32) -> Case:
         table,
         {"x": torch.randn(nodes, width), "e": torch.randn(edges, width)},
         _gather_relu_sum,
-        {"PyG": _kernel_pyg.gather_relu_sum, "PyG, propagate": _kernel_pyg.propagate_relu_sum},
+        {"PyG": _kernel_pyg.gather_relu_sum, "PyG propagate": _kernel_pyg.propagate_relu_sum},
         # Backward reads e and x again with the gradient of the nodes, and writes gradients of both.
         {FORWARD: Cost(moved, operations), BOTH: Cost(moved + (2 * edges + 3 * nodes) * width, 3 * operations)},
         bounds={FORWARD: 8},

@@ -73,9 +73,7 @@ class LazyMetanetwork(nn.Module):
             x = x + update(norm(torch.cat([x, self._mean(message, updates, x, weights, table)], dim=1)))
         return self.head(x.mean(0))
 
-    def _mean(
-        self, message: nn.Linear, updates: list[Update], x: Tensor, weights: Tensor, table: BlockTable
-    ) -> Tensor:
+    def _mean(self, message: nn.Linear, updates: list[Update], x: Tensor, weights: Tensor, table: BlockTable) -> Tensor:
         source, edge = message.weight.chunk(2, dim=1)
         (mean,) = lazy_chain(
             weights,

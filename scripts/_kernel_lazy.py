@@ -1,4 +1,4 @@
-"""Messages of edges that are made from raw weights as they are read: how they compare with reading stored edges once."""
+"""Messages of edges that are made from raw weights as they are read, compared with reading stored edges once."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ _SAME_LOSS = 1e-3
 class Training:
     """A model that learns to predict one random number of every network of a batch, with Adam."""
 
-    def __init__(self, model: Any, batch: GraphBatch, target: Tensor) -> None:
-        self.model, self.batch, self.target = deepcopy(model), batch, target
+    def __init__(self, model: Any, batch: GraphBatch, target: Tensor, dtype: torch.dtype) -> None:
+        self.model, self.batch, self.target = deepcopy(model).to(dtype), batch, target.to(dtype)
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=1e-3)
 
     def step(self, style: str) -> float:
@@ -41,7 +41,9 @@ class Training:
         return float(loss.detach())
 
 
-def trainings(name: str, networks: int, styles: list[str], device: str, seed: int) -> dict[str, Training]:
+def trainings(
+    name: str, networks: int, styles: list[str], device: str, seed: int, dtype: torch.dtype = torch.float32
+) -> dict[str, Training]:
     """For every style a training of its own, from the same start, on implicit neural representations 2-32-32-1."""
     torch.manual_seed(seed)
     recipe = Recipe("siren")
@@ -50,12 +52,10 @@ def trainings(name: str, networks: int, styles: list[str], device: str, seed: in
     batch = graphs.collate([topology.bind(network.state_dict()) for network in made]).to(device)
     model = metanets.create(name, out=1).to(device)
     target = torch.randn(networks, 1, device=device)
-    return {style: Training(model, batch, target) for style in styles}
+    return {style: Training(model, batch, target, dtype) for style in styles}
 
 
-def measure_times(
-    name: str, networks: int, device: str, repeats: int, gated: bool, seed: int
-) -> list[dict[str, Any]]:
+def measure_times(name: str, networks: int, device: str, repeats: int, gated: bool, seed: int) -> list[dict[str, Any]]:
     """Of a training step; all styles must have the same losses on the way."""
     styles = [KERNELS, *STYLES]
     running = trainings(name, networks, styles, device, seed)
@@ -91,12 +91,18 @@ def measure_memory(name: str, networks: int, device: str, seed: int) -> list[dic
 
 
 def compare_curves(name: str, networks: int, device: str, seed: int) -> list[dict[str, Any]]:
-    """Losses of the kernels and of the reference over the same training."""
-    running = trainings(name, networks, [KERNELS, "index_add"], device, seed)
-    curves = {s: torch.tensor([t.step(s) for _ in range(CURVE_STEPS)]) for s, t in running.items()}
-    errors = (curves[KERNELS] / curves["index_add"] - 1).abs()
-    title = f"{MODELS[name]}, {networks} x SIREN 2-32-32-1: loss against the reference"
-    return [
-        _results.row(f"{title}, after {CURVE_STEPS} steps", float(errors[-1]), "relative", at_most=SAME_CURVE),
-        _results.row(f"{title}, largest on the way", float(errors.max()), "relative"),
-    ]
+    """Losses of the kernels and of the reference over the same training.
+
+    The bound is for float64: in float32 the standard deviation of NG-GNN's few messages makes so much of a rounding
+    that two styles in plain torch go apart as well, which is told beside it.
+    """
+    rows = []
+    for dtype, styles in ((torch.float64, [KERNELS]), (torch.float32, [KERNELS, "dense"])):
+        running = trainings(name, networks, [*styles, "index_add"], device, seed, dtype)
+        curves = {s: torch.tensor([t.step(s) for _ in range(CURVE_STEPS)]) for s, t in running.items()}
+        for style in styles:
+            error = float((curves[style] / curves["index_add"] - 1).abs().max())
+            title = f"{MODELS[name]}, {networks} x SIREN 2-32-32-1, {str(dtype).removeprefix('torch.')}"
+            what = f"{title}: loss of {style} against the reference, largest difference in {CURVE_STEPS} steps"
+            rows.append(_results.row(what, error, "relative", at_most=SAME_CURVE if dtype == torch.float64 else None))
+    return rows

@@ -1,4 +1,4 @@
-"""Other ways to make the same sweep over the edges: as users of PyTorch Geometric, of index_add and of dense tensors do.
+"""Other ways to make the same sweep over the edges: as users of PyTorch Geometric, index_add and dense tensors do.
 
 A style is a function with the signature of :func:`graphs.kernels.reference.sweep`. Node states arrive mapped, and sums
 are made in place where autograd allows it: each style is as fast as plain torch lets it be.
@@ -106,9 +106,7 @@ def _broadcast(block: Block) -> Add:
     return add
 
 
-def _join(
-    name: str, pieces: list[Tensor], targets: list[Tensor], table: BlockTable, width: int, t: Operands
-) -> Tensor:
+def _join(name: str, pieces: list[Tensor], targets: list[Tensor], table: BlockTable, width: int, t: Operands) -> Tensor:
     """From rows to nodes, of which a node may have several."""
     zeros = torch.zeros(table.num_nodes, width, dtype=t.compute_dtype, device=t.e.device)
     if not pieces:
@@ -203,4 +201,4 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh_,
     "sigmoid": torch.sigmoid_,
 }
-STYLES: dict[str, Style] = {"PyG, linear first": pyg_sweep, "index_add": reference.sweep, "dense": dense_sweep}
+STYLES: dict[str, Style] = {"PyG linear first": pyg_sweep, "index_add": reference.sweep, "dense": dense_sweep}

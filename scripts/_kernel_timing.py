@@ -85,9 +85,7 @@ def _speed_ups(case: Case, name: str, times: dict[str, float], gated: bool) -> l
     ]
 
 
-def _shares(
-    case: Case, name: str, seconds: float, device: str, limits: Limits, gated: bool
-) -> list[dict[str, Any]]:
+def _shares(case: Case, name: str, seconds: float, device: str, limits: Limits, gated: bool) -> list[dict[str, Any]]:
     cost, title = case.costs[name], f"{case.name}: {name}"
     moved, done = 4 * cost.moved / seconds, cost.operations / seconds
     bound = case.shares.get(name) if gated and device == "cuda" else None

@@ -5,8 +5,8 @@
     python scripts/bench_kernels.py --large                     # a graph of 124 million edges
 
 All styles of an operation are first compared, outputs and gradients, and then run in turn in one process; of each the
-best time counts: CPU time, or the time between two events of a GPU. On the CPU this is done twice. glibc by default maps
-large tensors afresh for each allocation, and the page faults hide what the code costs; with a raised threshold memory
+best time counts: CPU time, or the time between two events of a GPU. On the CPU this is done twice: glibc by default
+maps large tensors afresh for each allocation, and page faults hide what the code costs; with a raised threshold memory
 is retained, and there the bounds apply. Memory is measured apart, in a process that gives freed memory back at once.
 """
 
@@ -41,12 +41,14 @@ RETURNED = {"MALLOC_MMAP_THRESHOLD_": str(2**16)}
 def times(options: Options, gated: bool) -> Rows:
     limits = _kernel_limits.measure(options.device)
     rows = said(limits.rows())
-    repeats = 3 if options.quick else 7
+    repeats = 7 if gated and not options.quick else 3
     for case in cases(options.device, options.quick, options.seed):
         rows += said(_kernel_timing.measure(case, options.device, limits, repeats, gated))
     for name in _kernel_models.MODELS:
         rows += said(
-            _kernel_models.measure_times(name, networks(options), options.device, repeats // 2, gated, options.seed)
+            _kernel_models.measure_times(
+                name, networks(options), options.device, (repeats + 1) // 2, gated, options.seed
+            )
         )
     return rows
 
@@ -57,7 +59,7 @@ def gated_times(options: Options) -> Rows:
     rows = times(options, gated=True)
     rows += said(_kernel_lazy.measure(options.device, layer_size(options), 3))
     for name in _kernel_models.MODELS:
-        rows += said(_kernel_models.compare_curves(name, networks(options) // 4, options.device, options.seed))
+        rows += said(_kernel_models.compare_curves(name, networks(options) // 8, options.device, options.seed))
     return rows
 
 
