@@ -43,14 +43,10 @@ def _matrix(first_source: int, inputs: int, first_target: int, outputs: int) -> 
 
 
 class LazyMetanetwork(nn.Module):
-    """Layers of a Graph Metanetwork (https://arxiv.org/abs/2312.04501) whose edge states are never stored::
+    """Layers of a Graph Metanetwork (https://arxiv.org/abs/2312.04501) whose edge states are never stored.
 
-        m  = mean over the edges into a node of silu(source x_j + edge e)
-        x <- x + MLP(LayerNorm([x, m]))
-        e <- e + last(silu(source' x_j + target' x_i + edge' e))
-
-    Edge states start as ``relu(a w + b)`` of the raw weights, nodes as a vector all share; the prediction is an MLP of
-    the mean over the nodes.
+    Edge states start as ``relu(a w + b)`` of the raw weights, nodes as a vector that all share; the prediction is an MLP
+    of the mean over the nodes.
 
     Shapes: weights ``[E, 1]``; output ``[1]``.
     """
@@ -58,42 +54,42 @@ class LazyMetanetwork(nn.Module):
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
         self.start, self.encoder = nn.Parameter(torch.randn(width)), nn.Linear(1, width)
-        self.messages = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(depth))
-        self.edges = nn.ModuleList(nn.Linear(3 * width, width) for _ in range(depth - 1))
-        self.last = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
-        self.norms = nn.ModuleList(nn.LayerNorm(2 * width) for _ in range(depth))
-        self.nodes = nn.ModuleList(perceptron(2 * width, width, width, activation=nn.SiLU) for _ in range(depth))
+        self.layers = tuple(LazyLayer(width) for _ in range(depth))
+        self.registered = nn.ModuleList(self.layers)
         self.head = perceptron(width, width, 1, activation=nn.SiLU)
 
     def forward(self, weights: Tensor, table: BlockTable) -> Tensor:
         x, updates = self.start.expand(table.num_nodes, -1), []
-        for k, (message, norm, update) in enumerate(zip(self.messages, self.norms, self.nodes, strict=True)):
-            if k:
-                updates.append(self._edge_update(k - 1, x))
-            x = x + update(norm(torch.cat([x, self._mean(message, updates, x, weights, table)], dim=1)))
+        for layer in self.layers:
+            updates.append(layer.edge_update(x))
+            mean = layer.mean(x, weights, self.encoder, updates, table)
+            x = x + layer.nodes(layer.norm(torch.cat([x, mean], dim=1)))
         return self.head(x.mean(0))
 
-    def _mean(self, message: nn.Linear, updates: list[Update], x: Tensor, weights: Tensor, table: BlockTable) -> Tensor:
-        source, edge = message.weight.chunk(2, dim=1)
-        (mean,) = lazy_chain(
-            weights,
-            self.encoder.weight.T,
-            self.encoder.bias,
-            updates,
-            linear(x, source),
-            None,
-            edge.T,
-            table,
-            bias=message.bias,
-            act="silu",
-            update_act="silu",
-            reduce=("mean",),
-        )
-        return mean
 
-    def _edge_update(self, k: int, x: Tensor) -> Update:
-        (source, target, edge), bias = self.edges[k].weight.chunk(3, dim=1), self.edges[k].bias
-        return Update(linear(x, source), linear(x, target), edge.T, self.last[k].weight.T, bias, self.last[k].bias)
+class LazyLayer(nn.Module):
+    """One layer::
+
+    m  = mean over the edges into a node of silu(source x_j + edge e)
+    x <- x + MLP(LayerNorm([x, m]))
+    e <- e + last(silu(source' x_j + target' x_i + edge' e))
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.message, self.edges = nn.Linear(2 * width, width), nn.Linear(3 * width, width)
+        self.last, self.norm = nn.Linear(width, width), nn.LayerNorm(2 * width)
+        self.nodes = perceptron(2 * width, width, width, activation=nn.SiLU)
+
+    def mean(self, x: Tensor, weights: Tensor, encoder: nn.Linear, updates: list[Update], table: BlockTable) -> Tensor:
+        source, edge = self.message.weight.chunk(2, dim=1)
+        start = weights, encoder.weight.T, encoder.bias, updates
+        ways: dict[str, Any] = {"act": "silu", "update_act": "silu", "reduce": ("mean",)}
+        return lazy_chain(*start, linear(x, source), None, edge.T, table, bias=self.message.bias, **ways)[0]
+
+    def edge_update(self, x: Tensor) -> Update:
+        (source, target, edge), last = self.edges.weight.chunk(3, dim=1), self.last
+        return Update(linear(x, source), linear(x, target), edge.T, last.weight.T, self.edges.bias, last.bias)
 
 
 def measure(table: BlockTable, seed: int) -> list[dict[str, Any]]:

@@ -131,7 +131,9 @@ def main() -> None:
         raise SystemExit("there is no CUDA device here: torch.cuda.is_available() is False; run without --device cuda")
     if options.part:
         torch.set_num_threads(1)
-        _results.write(options.json, PARTS[options.part][1](options), options.seed)
+        rows = PARTS[options.part][1](options)
+        if options.json:
+            _results.write(options.json, rows, options.seed)
         return
     parts = ("large",) if options.large else OF_DEVICE[options.device]
     _results.finish(options.json, [r for part in parts for r in run(part, options)], options.seed)
