@@ -125,8 +125,9 @@ def layer(recipe: Recipe, copies: int, width: int, least: float | None) -> Case:
     graph = graphs.trace(network, *recipe.example_input(1)).bind(network.state_dict())
     batch = graphs.collate([graph] * copies)
     edges, nodes = batch.num_edges * width, batch.num_nodes * width
-    sizes = [m.in_features for m in network.modules() if isinstance(m, torch.nn.Linear)]
-    title = f"{recipe.factory.upper()} {'-'.join(map(str, sizes))}-{network.head.out_features}"
+    linears = [m for m in network.modules() if isinstance(m, torch.nn.Linear)]
+    sizes = [*(m.in_features for m in linears), linears[-1].out_features]
+    title = f"{recipe.factory.upper()} {'-'.join(map(str, sizes))}"
     weights = {"Wm": (3 * width, width), "Wu": (3 * width, width), "Wo": (width, width)}
     tensors = {name: torch.randn(shape) / shape[0] ** 0.5 for name, shape in weights.items()}
     tensors |= {"x": torch.randn(batch.num_nodes, width), "e": torch.randn(batch.num_edges, width)}

@@ -45,8 +45,8 @@ def _matrix(first_source: int, inputs: int, first_target: int, outputs: int) -> 
 class LazyMetanetwork(nn.Module):
     """Layers of a Graph Metanetwork (https://arxiv.org/abs/2312.04501) whose edge states are never stored.
 
-    Edge states start as ``relu(a w + b)`` of the raw weights, nodes as a vector that all share; the prediction is an MLP
-    of the mean over the nodes.
+    Edge states start as ``relu(a w + b)`` of the raw weights, nodes as a vector that all share; the prediction is an
+    MLP of the mean over the nodes.
 
     Shapes: weights ``[E, 1]``; output ``[1]``.
     """
@@ -68,11 +68,8 @@ class LazyMetanetwork(nn.Module):
 
 
 class LazyLayer(nn.Module):
-    """One layer::
-
-    m  = mean over the edges into a node of silu(source x_j + edge e)
-    x <- x + MLP(LayerNorm([x, m]))
-    e <- e + last(silu(source' x_j + target' x_i + edge' e))
+    """``e <- e + last(silu(source x_j + target x_i + edge e))``, then ``x <- x + MLP(LayerNorm([x, m]))`` with m the
+    mean over the edges into a node of ``silu(source' x_j + edge' e)``.
     """
 
     def __init__(self, width: int) -> None:
