@@ -14,6 +14,7 @@ from graphs import Recipe
 from graphs.kernels import BlockTable, fused_layer, fused_message, segment_reduce
 
 Run = Callable[[Mapping[str, Tensor], BlockTable], tuple[Tensor, ...]]
+SIREN = Recipe("siren")
 FORWARD, BOTH = "forward", "forward and backward"
 
 
@@ -58,11 +59,10 @@ def cases(device: str, quick: bool, seed: int) -> list[Case]:
     many = {"cpu": 1, "cuda": 32}[device]
     edges = many * (102_400 if quick else 1_000_000)
     found = [segment_sum(edges), gather(edges, consecutive=False), gather(edges, consecutive=True)]
-    mlp = {"inputs": 784 // (8 if quick else 1), "hidden": [256, 256], "outputs": 10}
     for width, least in ((32, 8), (64, 5.5)):
-        found.append(layer(Recipe("mlp", mlp), many, width, least))
+        found.append(layer(perceptron_recipe(quick), many, width, least))
     for width, least in ((32, 5), (64, None)):
-        found.append(layer(Recipe("siren"), (16 if quick else 64) * many, width, least))
+        found.append(layer(SIREN, (16 if quick else 64) * many, width, least))
     return [_moved(case, device) for case in found]
 
 
@@ -125,16 +125,13 @@ def layer(recipe: Recipe, copies: int, width: int, least: float | None) -> Case:
     graph = graphs.trace(network, *recipe.example_input(1)).bind(network.state_dict())
     batch = graphs.collate([graph] * copies)
     edges, nodes = batch.num_edges * width, batch.num_nodes * width
-    linears = [m for m in network.modules() if isinstance(m, torch.nn.Linear)]
-    sizes = [*(m.in_features for m in linears), linears[-1].out_features]
-    title = f"{recipe.factory.upper()} {'-'.join(map(str, sizes))}"
     weights = {"Wm": (3 * width, width), "Wu": (3 * width, width), "Wo": (width, width)}
     tensors = {name: torch.randn(shape) / shape[0] ** 0.5 for name, shape in weights.items()}
     tensors |= {"x": torch.randn(batch.num_nodes, width), "e": torch.randn(batch.num_edges, width)}
     # A product of F x F an edge: three forward, two of them again and six for gradients backward.
     product = 2 * width * edges
     return Case(
-        f"layer, {copies} x {title}, {batch.num_edges:,} edges, F={width}",
+        f"layer, {copies} x {title(recipe)}, {batch.num_edges:,} edges, F={width}",
         batch.table,
         tensors,
         _layer,
@@ -151,3 +148,18 @@ def _layer(t: Mapping[str, Tensor], table: BlockTable) -> tuple[Tensor, ...]:
     x, (to, outof, We), (to_edge, outof_edge, Wu) = t["x"], t["Wm"].chunk(3), t["Wu"].chunk(3)
     states = x @ outof, x @ to, x @ outof_edge, x @ to_edge
     return fused_layer(*states, t["e"], We, Wu, t["Wo"], table, reads="old")
+
+
+def perceptron_recipe(quick: bool) -> Recipe:
+    return Recipe("mlp", {"inputs": 98 if quick else 784, "hidden": [256, 256], "outputs": 10})
+
+
+def title(recipe: Recipe) -> str:
+    """Family and widths.
+
+    >>> title(SIREN)
+    'SIREN 2-32-32-1'
+    """
+    linears = [m for m in recipe.build().modules() if isinstance(m, torch.nn.Linear)]
+    sizes = [*(m.in_features for m in linears), linears[-1].out_features]
+    return f"{recipe.factory.upper()} {'-'.join(map(str, sizes))}"

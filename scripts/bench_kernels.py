@@ -30,7 +30,7 @@ import _kernel_models
 import _kernel_timing
 import _results
 import torch
-from _kernel_cases import cases
+from _kernel_cases import SIREN, cases
 
 Rows = list[dict[str, Any]]
 Options = argparse.Namespace
@@ -44,12 +44,8 @@ def times(options: Options, gated: bool) -> Rows:
     repeats = 7 if gated and not options.quick else 3
     for case in cases(options.device, options.quick, options.seed):
         rows += said(_kernel_timing.measure(case, options.device, limits, repeats, gated))
-    for name in _kernel_models.MODELS:
-        rows += said(
-            _kernel_models.measure_times(
-                name, networks(options), options.device, (repeats + 1) // 2, gated, options.seed
-            )
-        )
+    for subject in _kernel_models.subjects(options.device, options.quick, options.seed):
+        rows += said(_kernel_models.measure_times(subject, (repeats + 1) // 2, gated))
     return rows
 
 
@@ -58,8 +54,9 @@ def gated_times(options: Options) -> Rows:
     torch.manual_seed(options.seed)
     rows = times(options, gated=True)
     rows += said(_kernel_lazy.measure(options.device, layer_size(options), 3))
-    for name in _kernel_models.MODELS:
-        rows += said(_kernel_models.compare_curves(name, networks(options) // 8, options.device, options.seed))
+    for model in _kernel_models.MODELS:
+        few = _kernel_models.Subject(model, SIREN, 8, options.device, options.seed)
+        rows += said(_kernel_models.compare_curves(few))
     return rows
 
 
@@ -68,18 +65,14 @@ def memory(options: Options) -> Rows:
     for case in cases(options.device, options.quick, options.seed):
         if case.memory is not None:
             rows += said(_kernel_memory.measure(case, options.device))
-    for name in _kernel_models.MODELS:
-        rows += said(_kernel_models.measure_memory(name, networks(options), options.device, options.seed))
+    for subject in _kernel_models.subjects(options.device, options.quick, options.seed):
+        rows += said(_kernel_models.measure_memory(subject))
     return rows + said(_kernel_lazy.measure_memory(options.device, layer_size(options)))
 
 
 def large(options: Options) -> Rows:
     table = _kernel_large.gpt2_small(1, 2000) if options.quick else _kernel_large.gpt2_small()
     return said(_kernel_large.measure(table, options.seed))
-
-
-def networks(options: Options) -> int:
-    return 16 if options.quick else 64
 
 
 def layer_size(options: Options) -> int:
