@@ -16,6 +16,7 @@ from torch import Tensor
 KERNELS, PYG = "kernels", "PyG"
 # Greatest relative difference (of norms) between styles. A rounding may turn the sign that a relu reads.
 TOLERANCE = 1e-3
+PRECISION = {"cpu": "highest", "cuda": "high"}
 _READING = "reading e"
 
 
@@ -60,8 +61,11 @@ def measure(case: Case, device: str, limits: Limits, repeats: int, gated: bool) 
     """Times and speed-ups, and what share of the device's limits the kernels reach; bounds hold where ``gated``."""
     subject, rows = Subject(case), []
     styles = [KERNELS, *case.as_users, *STYLES]
+    # Styles are compared in full precision, in which they agree; on a GPU all are timed in TF32.
+    torch.set_float32_matmul_precision("highest")
     for style in styles:
         check(subject, style)
+    torch.set_float32_matmul_precision(PRECISION[device])
     for name, work in subject.passes().items():
         works = {style: lambda style=style, work=work: work(style) for style in styles}
         reads = gated and name == FORWARD and case.reads is not None

@@ -39,6 +39,7 @@ RETURNED = {"MALLOC_MMAP_THRESHOLD_": str(2**16)}
 
 
 def times(options: Options, gated: bool) -> Rows:
+    torch.set_float32_matmul_precision(_kernel_timing.PRECISION[options.device])
     limits = _kernel_limits.measure(options.device)
     rows = said(limits.rows())
     repeats = 7 if gated and not options.quick else 3

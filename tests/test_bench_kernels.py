@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,9 +64,9 @@ def operands(name: str, table: BlockTable) -> Operands:
 
 def swept(style: _kernel_styles.Style, program: Program, t: Operands, table: BlockTable) -> list[Tensor]:
     """The outputs, then the gradients of every operand."""
-    given = {k: v for k, v in vars(t).items() if v is not None}
+    given = {k: v for k, v in t._asdict().items() if v is not None}
     leaves = {k: v.clone().requires_grad_() for k, v in given.items()}
-    edges, found = style(program, replace(t, **leaves), table)
+    edges, found = style(program, t._replace(**leaves), table)
     outputs = [*found] if edges is None else [edges, *found]
     loss = torch.stack([(x * torch.linspace(1, 2, x.numel()).view(x.shape)).sum() for x in outputs]).sum()
     return outputs + list(torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True))
