@@ -47,6 +47,12 @@ _found: OrderedDict[int, list[Group]] = OrderedDict()
 
 def groups(table: BlockTable) -> list[Group]:
     """The table as dense blocks; the same table, made anew, is not searched again."""
+    if "_dense_groups" not in table.__dict__:
+        table.__dict__["_dense_groups"] = _of_equal_tables(table)
+    return table.__dict__["_dense_groups"]
+
+
+def _of_equal_tables(table: BlockTable) -> list[Group]:
     key = hash((table.rows.cpu().numpy().tobytes(), None if table.col is None else table.col.cpu().numpy().tobytes()))
     if key not in _found:
         _found[key] = _search(table)

@@ -71,7 +71,7 @@ def measure(case: Case, device: str, limits: Limits, repeats: int, gated: bool) 
         reads = gated and name == FORWARD and case.reads is not None
         times = best_times({**works, **({_READING: reading(case.tensors["e"])} if reads else {})}, device, repeats)
         rows += [_results.row(f"{case.name}: {name}, {style}", 1e3 * times[style], "ms") for style in styles]
-        rows += _speed_ups(case, name, times, gated)
+        rows += _speed_ups(case, name, times, device, gated)
         rows += _shares(case, name, times[KERNELS], device, limits, gated)
         if reads:
             share = times[_READING] / times[KERNELS]
@@ -80,8 +80,8 @@ def measure(case: Case, device: str, limits: Limits, repeats: int, gated: bool) 
     return rows
 
 
-def _speed_ups(case: Case, name: str, times: dict[str, float], gated: bool) -> list[dict[str, Any]]:
-    bound = case.bounds.get(name) if gated else None
+def _speed_ups(case: Case, name: str, times: dict[str, float], device: str, gated: bool) -> list[dict[str, Any]]:
+    bound = case.faster.get(device, {}).get(name) if gated else None
     others = {style: times[style] / times[KERNELS] for style in (*case.as_users, *STYLES)}
     return [
         _results.row(f"{case.name}: {name}, speed-up over {PYG}", others[PYG], "x", at_least=bound),
