@@ -145,6 +145,7 @@ LAYOUTS = {
     "bench_align": by_model,
     "bench_kernels": kernels,
     "bench_kernels_cuda": kernels,
+    "bench_kernels_large": rates,
     "bench_population": speed,
     "bench_store": rates,
     "coverage": counts,
