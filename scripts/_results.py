@@ -81,5 +81,6 @@ def machine() -> str:
             line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
         ]
         model = names[0] if names else model
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}, {versions}"
+    return f"{model}, {os.cpu_count()} cores{gpu}, {platform.system()}, {versions}"

@@ -126,9 +126,26 @@ def counts(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n\n" + plain(rows)
 
 
+def kernels(rows: list[dict[str, Any]]) -> str:
+    """Times with retained memory as a line an operation and a column a style, then a line a figure that has a bound."""
+    operations: dict[str, dict[str, str]] = {}
+    for r in rows:
+        operation, _, style = r["what"].rpartition(", ")
+        if r["unit"] == "ms" and style in KERNEL_STYLES and not operation.startswith("default malloc"):
+            operations.setdefault(operation, {})[style] = f"{r['value']:.1f}"
+    lines = ["| milliseconds | " + " | ".join(KERNEL_STYLES) + " |", "|---" * (len(KERNEL_STYLES) + 1) + "|"]
+    for operation, found in operations.items():
+        lines.append(f"| {operation} | " + " | ".join(found.get(style, "") for style in KERNEL_STYLES) + " |")
+    return "\n".join([*lines, "", plain(rows)])
+
+
+KERNEL_STYLES = ("kernels", "PyG", "PyG propagate", "PyG linear first", "index_add", "dense")
 PARITY = ("float64, 1 step(s)", "float32, 200 step(s)")
 LAYOUTS = {
     "bench_align": by_model,
+    "bench_kernels": kernels,
+    "bench_kernels_cuda": kernels,
+    "bench_kernels_large": rates,
     "bench_population": speed,
     "bench_store": rates,
     "coverage": counts,
