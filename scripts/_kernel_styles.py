@@ -1,7 +1,7 @@
 """Other ways to make the same sweep over the edges: as users of PyTorch Geometric, index_add and dense tensors do.
 
-A style is a function with the signature of :func:`graphs.kernels.reference.sweep`. Node states arrive mapped, and sums
-are made in place where autograd allows it: each style is as fast as plain torch lets it be.
+A style is a function with the signature of :func:`graphs.kernels.sweep.reference.sweep`. Node states arrive mapped, and
+sums are made in place where autograd allows it: each style is as fast as plain torch lets it be.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from _kernel_dense import Block, Group, groups
 from torch import Tensor
 from torch.nn import functional
 
-from graphs.kernels import BlockTable, reference
+from graphs.kernels import BlockTable
 from graphs.kernels.backends import VARIABLE
-from graphs.kernels.program import Operands, Program
+from graphs.kernels.sweep import reference
+from graphs.kernels.sweep.program import Operands, Program
 
 Style = Callable[[Program, Operands, BlockTable], tuple[Tensor | None, list[Tensor]]]
 # ``add(z, source, target)`` is z + source[j] + target[i] on every edge, in place; None stands for 0.

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphs.kernels import BlockTable, reference, segment_reduce
-from graphs.kernels.program import Operands, Program
+from graphs.kernels import BlockTable, segment_reduce
+from graphs.kernels.sweep import reference
+from graphs.kernels.sweep.program import Operands, Program
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import _kernel_dense

@@ -14,8 +14,8 @@ statements (``enable_fp_fusion``): then each message depends on its operands alo
 
 Products are exact float32 (features wider than 32: three TF32 products, nearly so) unless torch allows TF32
 (``torch.set_float32_matmul_precision``) or METAZOO_PRECISION names ieee, tf32, tf32x3 or bf16. Edges are counted in
-int64. What the kernels are compiled for is a :class:`~graphs.kernels.sweep.gpu_shape.Shape`, without any number of edges
-or nodes.
+int64. What the kernels are compiled for is a :class:`~graphs.kernels.sweep.gpu_shape.Shape`, without any number of
+edges or nodes.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class Shape:
     Args:
         program: what the sweep does. C, D, H, G: widths of raw weights, edges, updates and messages. K: updates.
         precision: of matrix products: "ieee", "tf32", "tf32x3" or "bf16". double: whether sums are float64.
-        order: how edges are found, see :class:`~graphs.kernels.sweep.gpu_plan.Plan`. W: edges of a piece. T: edges of a tile.
+        order: how edges are found, see :mod:`graphs.kernels.sweep.gpu_plan`. W: edges of a piece. T: edges of a tile.
     """
 
     program: Program
