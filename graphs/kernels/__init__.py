@@ -1,7 +1,7 @@
 """The only door through which models pass messages.
 
 ``sweep`` makes messages, reduces them and updates edges in one pass: one
-:class:`~graphs.kernels.sweep.program.Program`, whose uses ``messages`` names. ``attending`` is attention over the edges,
+:class:`~graphs.kernels.sweep.program.Program`, whose uses ``messages`` names. ``attending`` is attention over edges,
 ``fourier`` the encoder of raw weights. In each, ``reference`` says in plain torch what is computed, ``cpu`` and ``gpu``
 do it fast and ``operators`` make torch operators of it; ``backends`` chooses.
 """

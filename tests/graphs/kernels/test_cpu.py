@@ -100,6 +100,18 @@ def test_sources_by_index(message: str) -> None:
     assert_same(operators.sweep, program, operands(program, on, width=5), on, 1e-12)
 
 
+@pytest.mark.parametrize("act", ["relu", "silu"])
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize(("width", "hidden"), [(16, 16), (5, 20), (33, 7)])
+@pytest.mark.parametrize("missing", [[], ["bo"], ["U", "bu"]])
+def test_sums_of_updated_edges(act: str, residual: bool, width: int, hidden: int, missing: list[str]) -> None:
+    program = Program(update_act=act, residual=residual, statistics=("sum",))
+    on = table(MIXED)
+    for updates in (1, 3):
+        t = operands(program, on, width=width, hidden=hidden, updates=updates, without=missing)
+        assert_same(operators.sweep, program, t, on, 1e-12)
+
+
 def test_operands_that_are_not_contiguous() -> None:
     on = table(MIXED)
     t = operands(LAYER, on, width=16, updates=1)
@@ -141,6 +153,8 @@ def test_threads_agree_and_repeat_themselves_bit_for_bit(threads: int, monkeypat
     program = Program(message="film", act="silu", update_act="silu", keep=True, statistics=STATISTICS)
     on = table([300, 2, 0, 500, 1, 40])
     assert_same(operators.sweep, program, operands(program, on, width=17, updates=2), on, 1e-12)
+    edges = Program(update_act="silu", statistics=("sum",))
+    assert_same(operators.sweep, edges, operands(edges, on, width=17, updates=2), on, 1e-12)
     t = operands(program, on, width=17, updates=2, dtype=torch.float32)
     once, again = (outputs_and_gradients(operators.sweep, program, t, on) for _ in range(2))
     assert all(torch.equal(once[name], again[name]) for name in once)

@@ -76,6 +76,13 @@ void scatter_to_sources(const T* dz, const int64_t* col, Segment segment, T* d_s
   }
 }
 
+// sums [nodes, width] += the rows of the edges into each node.
+template <class T>
+void add_to_destinations(const T* rows, const Tile& tile, T* sums, long width) {
+  for (const Segment& s : tile.segments)
+    column_sums(rows + s.start * width, width, sums + s.destination * width, s.length, width);
+}
+
 // d_source[j] += dz, d_destination[i] += dz; null for what is not wanted.
 template <class T>
 void scatter(const T* dz, const Tile& tile, T* d_source, T* d_destination, long width) {

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "line_chain.h"
+#include "mapped_sums.h"
 #include "peak.h"
 #include "sweep_backward.h"
 #include "threads.h"
@@ -46,6 +47,20 @@ std::vector<Buffer<T>> replace(const std::array<T**, N>& arrays, const std::arra
   return own;
 }
 
+// Sums of hidden units [nodes, H], of each thread, if there is a map of them.
+template <class T>
+std::vector<Buffer<T>> hidden_sums(const Program& p, bool mapped, long threads) {
+  std::vector<Buffer<T>> sums;
+  for (long t = 0; t < threads; t++) sums.emplace_back(mapped ? p.nodes * p.H : 0);
+  return sums;
+}
+
+template <class T>
+const T* joined(const std::vector<Buffer<T>>& sums) {
+  for (size_t t = 1; t < sums.size(); t++) add_to(sums[0].get(), sums[t].get(), sums[0].size());
+  return sums[0].get();
+}
+
 template <class S, class T>
 void forward(const Program& p, const Weights<T>& w, const S* edges, const int64_t* rows, const int64_t* col,
              long threads, S* kept, const Statistics<T>& statistics) {
@@ -59,12 +74,15 @@ void forward(const Program& p, const Weights<T>& w, const S* edges, const int64_
   bool only_sums = !kept && statistics.sum && !statistics.square && !statistics.max && !statistics.min;
   std::optional<Readers<T>> readers = readers_of(p, w, only_sums);
   long size = tile_size(p, bool(readers));
+  bool mapped = maps_sums(p, w, only_sums);
+  std::vector<Buffer<T>> hidden = hidden_sums<T>(p, mapped, threads);
   in_ranges(p.edges, threads, [&](long thread, long begin, long end) {
     Sweep<S, T> sweep(p, w, edges, size);
     std::optional<LineChain<S, T>> chain;
     if (readers) chain.emplace(p, w, *readers, edges, size);
     for_tiles(p, rows, col, begin, end, size, [&](const Tile& tile) {
       if (chain && chain->load(tile)) return chain->add(tile, parts[thread].sum);
+      if (mapped) return sweep.reduce_hidden(tile, parts[thread].sum, hidden[thread].get());
       sweep.update(tile);
       if (statistics.any()) sweep.reduce_messages(tile, parts[thread]);
       // Last, for it may take the place of the states that were read.
@@ -72,6 +90,7 @@ void forward(const Program& p, const Weights<T>& w, const S* edges, const int64_
     });
   });
   for (long t = 1; t < threads; t++) join(statistics, parts[t], n);
+  if (mapped) map_sums(p, w, rows, joined(hidden), statistics.sum);
   finish(statistics, n);
 }
 
@@ -89,8 +108,16 @@ void backward(const Program& p, const Weights<T>& w, const S* edges, const int64
   bool only_sums = !grad_edges && nodes.sum && !nodes.square && !nodes.max && !nodes.min;
   std::optional<Readers<T>> readers = readers_of(p, w, only_sums);
   long size = tile_size(p, bool(readers));
+  bool mapped = maps_sums(p, w, only_sums);
+  std::vector<Buffer<T>> hidden = hidden_sums<T>(p, mapped, threads);
+  Buffer<T> of_hidden(mapped ? p.nodes * p.H : 0);
+  if (mapped) {
+    const T* Wo = turned.Wo.get() + (p.K - 1) * p.D * p.H;
+    product(nodes.sum, p.D, Wo, p.H, {}, of_hidden.get(), p.H, p.nodes, p.D, p.H);
+  }
   in_ranges(p.edges, threads, [&](long thread, long begin, long end) {
     SweepBackward<S, T> sweep(p, w, edges, size, turned, nodes, grad_edges, parts[thread], d_edges);
+    if (mapped) sweep.take_hidden(of_hidden.get(), hidden[thread].get());
     std::optional<LineChain<S, T>> chain;
     if (readers) chain.emplace(p, w, *readers, edges, size);
     for_tiles(p, rows, col, begin, end, size, [&](const Tile& tile) {
@@ -101,6 +128,7 @@ void backward(const Program& p, const Weights<T>& w, const S* edges, const int64
   });
   for (long t = 1; t < threads; t++)
     for (size_t i = 0; i < sizes.size(); i++) add_to(*parts[0].all()[i], *parts[t].all()[i], sizes[i]);
+  if (mapped) map_sums_back(p, rows, joined(hidden), nodes.sum, parts[0]);
 }
 
 // 0, or 1 when memory was lacking.

@@ -42,6 +42,14 @@ class Sweep {
       reduce(message(tile), p_.G, tile, to, p_.G);
   }
 
+  // Sums of what the last update starts from and of its hidden units, for map_sums.
+  void reduce_hidden(const Tile& tile, T* sums, T* hidden) {
+    load(tile);
+    for (long k = 0; k < p_.K; k++) update(tile, k, nullptr, k + 1 < p_.K);
+    if (p_.residual) add_to_destinations(state(p_.K - 1), tile, sums, p_.D);
+    add_to_destinations(hidden_[p_.K - 1].get(), tile, hidden, p_.H);
+  }
+
   const T* message(const Tile& tile) {
     const T* e = read();
     if (p_.message == EDGE) return e;

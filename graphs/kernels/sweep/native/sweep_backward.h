@@ -21,6 +21,9 @@ class SweepBackward : public Sweep<S, T> {
         d_edges_(d_edges), de_(tile_size * p.D), read_(tile_size * p.D), dz_(tile_size * std::max({p.G, p.H, p.D})),
         ds_(tile_size * p.G) {}
 
+  // The gradient of the last hidden units is that of their node, [nodes, H], times their slope; their sums are kept.
+  void take_hidden(const T* gradients, T* sums) { hidden_gradients_ = gradients, hidden_sums_ = sums; }
+
   void run(const Tile& tile) {
     this->load(tile);
     // Of the last update only the hidden units are needed again, unless the message reads what it made.
@@ -32,7 +35,7 @@ class SweepBackward : public Sweep<S, T> {
       std::fill_n(de_.get(), tile.size * p().D, T(0));
     bool apart = p().reads_old && p().K;  // the gradient of e_0 that does not pass through the updates
     if (apart) std::fill_n(read_.get(), tile.size * p().D, T(0));
-    if (reads_messages()) message_back(tile, apart ? read_.get() : de_.get());
+    if (reads_messages() && (p().residual || !hidden_gradients_)) message_back(tile, apart ? read_.get() : de_.get());
     for (long k = p().K; k-- > 0;) update_back(tile, k);
     if (apart) add_rows(de_.get(), read_.get(), de_.get(), tile.size * p().D);
     finish(tile);
@@ -99,7 +102,12 @@ class SweepBackward : public Sweep<S, T> {
     const T *e = this->state(k), *h = this->hidden_[k].get(), *slope = this->slopes_[k].get();
     T *de = de_.get(), *dz = dz_.get();
     bool relu = p().update_act == RELU;
-    if (this->w_.Wo) {
+    if (hidden_gradients_ && k == p().K - 1) {
+      StatisticsGradient<T> nodes{hidden_gradients_, nullptr, nullptr, nullptr, nullptr, nullptr};
+      spread(nodes, h, H, tile, relu ? nullptr : slope, dz, H);
+      for (long i = 0; i < (relu ? n * H : 0); i += LANES<T>) at(dz + i) = at(h + i) > 0 ? at(dz + i) : Vec<T>{};
+      add_to_destinations(h, tile, hidden_sums_, H);
+    } else if (this->w_.Wo) {
       if (d_.bo) column_sums(de, D, d_.bo + k * D, n, D);
       if (d_.Wo) outer(h, H, de, D, d_.Wo + k * H * D, D, n, H, D);
       End<T> end;
@@ -147,5 +155,7 @@ class SweepBackward : public Sweep<S, T> {
   const S* grad_edges_;
   const Gradients<T>& d_;
   S* d_edges_;
+  const T* hidden_gradients_ = nullptr;
+  T* hidden_sums_ = nullptr;
   Buffer<T> de_, read_, dz_, ds_;
 };
