@@ -78,7 +78,8 @@ class _Builder:
         self.batch, self.device = batch, batch.ptr.device
         self.num_nodes = batch.num_nodes
         self.nodes: list[tuple[Tensor, Tensor, Tensor]] = [(batch.kind, batch.layer, batch.batch)]
-        self.rows: list[tuple[Tensor, Tensor]] = []
+        self.rows: list[tuple[Tensor, ...]] = []
+        self.consecutive = batch.table.col is None
         self.edges: list[tuple[Tensor, ...]] = []
         self.taps = [torch.full((1, 3), -1.0, device=self.device)]
 
@@ -90,7 +91,9 @@ class _Builder:
         inside = ((batch.table.first_edge >= part.start) & (batch.table.first_edge < part.stop)).nonzero()[:, 0]
         values = edges.values if edges.values.shape[1] else edges.values.new_ones(edges.count, 1)
         size = values.shape[1]
-        self.rows.append((batch.table.count[inside] * size, batch.table.destination[inside]))
+        self._add_rows(
+            batch.table.count[inside], batch.table.first_source[inside], batch.table.destination[inside], size
+        )
         self._add(
             values, batch.edge_kind[part], self._taps_of(edges), batch.table.source()[part], batch.edge_batch[part]
         )
@@ -103,7 +106,7 @@ class _Builder:
         )
         member = torch.full_like(sites, batch.num_nodes).scatter_reduce(0, site, index, "amin")
         nodes = self._new_nodes(parameters.kind, batch.layer[member], batch.batch[member])
-        self.rows.append((torch.full_like(index, parameters.values.shape[1]), index))
+        self._add_rows(torch.ones_like(index), nodes[site], index, parameters.values.shape[1])
         kind = torch.full_like(index, EDGE_TYPES.index(parameters.kind, len(EDGE_KINDS)))
         self._add(parameters.values, kind, self._places(parameters.values.shape[1:]), nodes[site], batch.batch[index])
 
@@ -111,9 +114,14 @@ class _Builder:
         """A parameter of no neuron is a loop at a node of its own."""
         graph = parameters.index
         nodes = self._new_nodes(_GRAPH, torch.zeros_like(graph), graph)
-        self.rows.append((torch.full_like(graph, parameters.values.shape[1]), nodes))
+        self._add_rows(torch.ones_like(graph), nodes, nodes, parameters.values.shape[1])
         kind = torch.full_like(graph, EDGE_TYPES.index(_GRAPH))
         self._add(parameters.values, kind, self._places(parameters.values.shape[1:]), nodes, graph)
+
+    def _add_rows(self, count: Tensor, source: Tensor, target: Tensor, size: int) -> None:
+        """Rows of runs of sources, each of which has ``size`` edges beside each other."""
+        self.consecutive &= size == 1
+        self.rows.append((count * size, source, target))
 
     def _add(self, values: Tensor, kind: Tensor, tap: Tensor, source: Tensor, graph: Tensor) -> None:
         columns = torch.stack([kind, source, graph]).repeat_interleave(values.shape[1], dim=1)
@@ -147,12 +155,15 @@ class _Builder:
 
     def finish(self) -> ParameterEdges:
         kind, layer, graph = (torch.cat(column) for column in zip(*self.nodes, strict=True))
-        count, target = (torch.cat(column) for column in zip(*self.rows, strict=True))
+        count, first_source, target = (torch.cat(column) for column in zip(*self.rows, strict=True))
         weight, edge_type, source, edge_graph, tap = (torch.cat(column) for column in zip(*self.edges, strict=True))
         first = torch.cumsum(count, 0) - count
         unranked = torch.full((self.num_nodes - self.batch.num_nodes,), -1, device=self.device)
         return ParameterEdges(
-            table=BlockTable(first, torch.zeros_like(first), count, target, self.num_nodes, len(source), col=source),
+            table=BlockTable(
+                *(first, first_source, count, target, self.num_nodes, len(source)),
+                col=None if self.consecutive else source,
+            ),
             weight=weight,
             edge_type=edge_type,
             tap=tap,
