@@ -13,7 +13,7 @@ inline long tile_size(const Program& p, bool on_lines) {
   long widest = std::max({p.D, p.H, p.G});
   bool only_reads = p.K == 0 && p.message == EDGE && p.encoder == STORED;
   if (on_lines && p.K == 0) return 512;
-  return only_reads ? 256 : std::min(std::max(3072 / widest / 12 * 12, 12L), 96L);
+  return only_reads ? 256 : std::min(std::max(4608 / widest / 12 * 12, 12L), 144L);
 }
 
 template <class Work>
