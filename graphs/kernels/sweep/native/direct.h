@@ -9,6 +9,9 @@ inline bool is_direct(const Program& p, bool has_map, bool only_sums) {
   return p.message == ADD && !has_map && p.K == 0 && only_sums && (p.act == IDENTITY || p.act == RELU);
 }
 
+// How many bytes ahead the edges are asked for: beside the rows of sources, the processor does not see the stream.
+constexpr long AHEAD = 8192;
+
 template <class T, int V, bool CLIP, bool SOURCE>
 void sum_segment(const T* e, const T* sources, const int64_t* col, Segment s, const T* same, T* total, long width) {
   const long n = V ? V : width / LANES<T>, stride = n * LANES<T>;
@@ -16,6 +19,8 @@ void sum_segment(const T* e, const T* sources, const int64_t* col, Segment s, co
     Vec<T> sum[V ? V : 1], base[V ? V : 1];
     for (int v = 0; v < (V ? V : 1); v++) sum[v] = at(total + j + v * LANES<T>), base[v] = at(same + j + v * LANES<T>);
     for (long t = 0; t < s.length; t++) {
+      for (long byte = 0; byte < long((V ? V : 1) * sizeof(Vec<T>)); byte += 64)
+        __builtin_prefetch(reinterpret_cast<const char*>(e + t * stride + j) + AHEAD + byte);
       const T* source = SOURCE ? sources + (col ? col[s.start + t] : s.source + t) * stride + j : nullptr;
       for (int v = 0; v < (V ? V : 1); v++) {
         Vec<T> m = base[v] + at(e + t * stride + j + v * LANES<T>);
