@@ -70,9 +70,13 @@ class CompiledCode:
 @cache
 def _loaded(code: CompiledCode) -> tuple[ctypes.CDLL | None, str | None]:
     try:
-        return ctypes.CDLL(str(_built(code))), None
+        path = _built(code)
     except NoCompilerError as error:
         return None, str(error)
+    try:
+        return ctypes.CDLL(str(path)), None
+    except OSError as error:
+        return None, f"{path}, compiled for {code.purpose}, cannot be loaded ({error}); delete it, or set METAZOO_CACHE"
 
 
 def _built(code: CompiledCode) -> Path:

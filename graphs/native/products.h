@@ -85,14 +85,14 @@ inline void product_tile(const T* x, long ldx, const T* w, long ldw, Start<T> st
   store_tile<T, R, C>(acc, end, first, column, y, ldy);
 }
 
-// Rows of K numbers times one column of vectors, which stays in registers.
+// Rows begin .. stop of K numbers times one column of vectors, which stays in registers.
 template <class T, int R, int K>
 inline void product_in_registers(const T* x, const T* w, long ldw, Start<T> start, const End<T>& end, long column, T* y,
-                                 long ldy, long M) {
+                                 long ldy, long begin, long stop) {
   Vec<T> fixed[K];
 #pragma GCC unroll 16
   for (int k = 0; k < K; k++) fixed[k] = at(w + k * ldw);
-  for (long row = 0; row < M; row += R) {
+  for (long row = begin; row < stop; row += R) {
     Vec<T> acc[R][1];
 #pragma GCC unroll 8
     for (int i = 0; i < R; i++) acc[i][0] = at(start.data + (row + i) * start.ld);
@@ -115,8 +115,9 @@ inline void product_rows(const T* x, long ldx, const T* w, long ldw, Start<T> st
   };
   if constexpr (C == 1 && LD == 16 && BYTES == 64)
     if (K == LD) {
-      product_in_registers<T, 4, LD>(x, w, ldw, start, end, column, y, ldy, M / 4 * 4);
-      i = M / 4 * 4;
+      // The last rows go the same way, so that a row's sum does not depend on how many there are.
+      product_in_registers<T, 4, LD>(x, w, ldw, start, end, column, y, ldy, 0, M / 4 * 4);
+      return product_in_registers<T, 1, LD>(x, w, ldw, start, end, column, y, ldy, M / 4 * 4, M);
     }
   // Few columns leave registers for more rows.
   if constexpr (C <= 2 && LD != 0)

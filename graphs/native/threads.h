@@ -1,6 +1,7 @@
 // Static ranges of edges, a thread each: the same ranges, and so the same sums, at every call.
 #pragma once
 #include <exception>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -17,7 +18,11 @@ void in_ranges(long edges, long threads, Work work) {
     }
   };
   std::vector<std::thread> others;
-  for (long thread = 1; thread < threads; thread++) others.emplace_back(guarded, thread);
+  for (long thread = 1; thread < threads; thread++) try {
+      others.emplace_back(guarded, thread);
+    } catch (const std::system_error&) {
+      guarded(thread);  // no thread is to be had: its range is done here
+    }
   guarded(0);
   for (std::thread& other : others) other.join();
   for (std::exception_ptr& failure : failures)

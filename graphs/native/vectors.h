@@ -33,13 +33,19 @@ constexpr long whole(long n) {
   return (n + LANES<T> - 1) / LANES<T> * LANES<T>;
 }
 
+// A vector in memory, which may start at any number: tensors do.
 template <class T>
-inline Vec<T>& at(T* p) {
-  return *reinterpret_cast<Vec<T>*>(p);
+struct Stored {
+  typedef T V __attribute__((vector_size(BYTES), may_alias, aligned(alignof(T))));
+};
+
+template <class T>
+inline typename Stored<T>::V& at(T* p) {
+  return *reinterpret_cast<typename Stored<T>::V*>(p);
 }
 template <class T>
-inline const Vec<T>& at(const T* p) {
-  return *reinterpret_cast<const Vec<T>*>(p);
+inline const typename Stored<T>::V& at(const T* p) {
+  return *reinterpret_cast<const typename Stored<T>::V*>(p);
 }
 
 template <class T>

@@ -79,7 +79,7 @@ def _expected_shapes(t: FourierOperands, table: BlockTable | None) -> dict[str, 
     if t.nodes is not None and table is not None:
         shapes["nodes"] = (table.num_nodes, width)
     if t.kinds is not None:
-        shapes["kinds"] = (t.kinds.shape[0], width)
+        shapes["kinds"] = (len(t.kinds) if t.kinds.dim() else 0, width)
     return shapes
 
 

@@ -77,8 +77,8 @@ class _Call:
         self.program, self.t = program, t
         self.rows, self.col, self.num_nodes = rows.contiguous(), None if col is None else col.contiguous(), num_nodes
         self.e = t.e.contiguous()
-        hidden = 0 if t.Wu is None else t.Wu.shape[2]
-        self.D, self.H, self.G = (_whole(n) for n in (t.edge_width(), hidden, t.message_width(program)))
+        self.hidden = 0 if t.Wu is None else t.Wu.shape[2]
+        self.D, self.H, self.G = (_whole(n) for n in (t.edge_width(), self.hidden, t.message_width(program)))
         sources = [x.shape[-2] for x in (t.U, t.P) if x is not None]
         self.sources = sources[0] if sources else num_nodes
         self.shapes = self._shapes()
@@ -98,7 +98,15 @@ class _Call:
     def _numbers(self) -> Any:
         p, e = self.program, self.e
         choices = (ENCODERS.index(p.encoder), MESSAGES.index(p.message), *map(ACTIVATIONS.index, (p.act, p.update_act)))
-        sizes = (e.shape[0], self.num_nodes, self.sources, self.rows.shape[0], e.shape[1], self.t.edge_width())
+        sizes = (
+            e.shape[0],
+            self.num_nodes,
+            self.sources,
+            self.rows.shape[0],
+            e.shape[1],
+            self.t.edge_width(),
+            self.hidden,
+        )
         widths = (self.D, self.H, self.G, self.t.number_of_updates)
         values = (*choices, p.residual, p.reads == "old", *sizes, *widths)
         return (ctypes.c_int64 * len(values))(*map(int, values))

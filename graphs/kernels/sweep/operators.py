@@ -147,7 +147,7 @@ def _sweep_backward(program: str, rows: Tensor, col: Tensor | None, num_nodes: i
 @_sweep_backward.register_fake
 def _(program: str, rows: Tensor, col: Tensor | None, num_nodes: int, *rest: Any) -> list[Tensor]:
     operands, needs = rest[: len(OPERANDS)], rest[-1]
-    return [torch.empty_like(x) for x, need in zip(operands, needs, strict=True) if need]
+    return [x.new_empty(x.shape) for x, need in zip(operands, needs, strict=True) if need]
 
 
 # ---- the second derivative, of the reference

@@ -67,6 +67,8 @@ class Program:
         for name in self.statistics:
             if name not in STATISTICS:
                 raise ValueError(f"unknown statistic {name!r}; choose among {', '.join(STATISTICS)}")
+        if len(set(self.statistics)) < len(self.statistics):
+            raise ValueError(f"expected each statistic once, got {', '.join(self.statistics)}")
 
     @property
     def text(self) -> str:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from cases import assert_same, operands, outputs_and_gradients, table
 
-from graphs.kernels import BlockTable, segment_reduce
+from graphs.kernels import BlockTable, fused_message, segment_reduce
 from graphs.kernels.sweep import cpu, operators
 from graphs.kernels.sweep.program import ACTIVATIONS, STATISTICS, Operands, Program
 
@@ -168,3 +168,64 @@ def test_sums_without_a_product(act: str, missing: list[str], width: int) -> Non
     for with_col in (False, True):
         on = table(MIXED, with_col=with_col)
         assert_same(operators.sweep, program, operands(program, on, width=width, without=missing), on, 1e-12)
+
+
+def one_edge_a_node(nodes: int, width: int) -> tuple[BlockTable, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    on = BlockTable.from_rows([[i, 0, 1, i] for i in range(nodes)], nodes)
+    return on, torch.randn(nodes, width, generator=generator), torch.randn(nodes, width, generator=generator)
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS)
+@pytest.mark.parametrize("message", ["edge", "add", "film", "mul"])
+@pytest.mark.parametrize("width", [16, 32])
+def test_the_only_message_is_the_greatest(act: str, message: str, width: int) -> None:
+    """Where a node has one edge, max and min have the gradient of the sum, to the bit in which they compare."""
+    on, e, Q = one_edge_a_node(300, width)
+    maps = {"We": torch.randn(width, 2 * width if message == "film" else width) / 4} if message != "edge" else {}
+    given = {"Wu": torch.randn(1, width, width) / 4, **maps, **({"Q": Q} if maps else {})}
+    gradients = []
+    for name in ("sum", "max", "min"):
+        leaf = e.clone().requires_grad_()
+        program = Program(message=message, act=act if maps else "identity", update_act=act, statistics=(name,))
+        (found,) = operators.sweep(program, Operands(leaf, **given), on)[1]
+        gradients.append(torch.autograd.grad(found.sum(), leaf)[0])
+    assert torch.allclose(gradients[0], gradients[1], rtol=1e-4, atol=1e-5)
+    assert torch.equal(gradients[1], gradients[2])
+
+
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_extremes_do_not_depend_on_the_threads_of_a_pass(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "_NUMBERS_A_THREAD", 1)
+    on = table([7 + i % 53 for i in range(200)])
+    P, Q, e, We = (torch.randn(n, width) for n in (on.num_nodes, on.num_nodes, on.num_edges, width))
+    Q.requires_grad_()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    (largest,) = fused_message(P, Q, e, We, on, act="gelu", reduce=("max",))
+    expected = torch.autograd.grad(largest.sum(), Q, retain_graph=True)[0]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert torch.equal(torch.autograd.grad(largest.sum(), Q)[0], expected)
+
+
+@pytest.mark.parametrize("name", ["e", "P", "Q", "We", "Wu", "U"])
+def test_tensors_that_start_anywhere_in_memory(name: str) -> None:
+    on = table(MIXED)
+    t = operands(LAYER, on, width=16, updates=1, dtype=torch.float32)
+    x = getattr(t, name)
+    moved = torch.cat([torch.zeros(1), x.flatten()])[1:].view(x.shape)
+    assert moved.data_ptr() % 64
+    assert_same(operators.sweep, LAYER, t._replace(**{name: moved}), on, 2e-4)
+
+
+@pytest.mark.parametrize(("width", "hidden"), [(8, 8), (16, 8), (8, 16)])
+@pytest.mark.parametrize("encoder", ["stored", "relu"])
+def test_infinite_states_stay_infinite_at_every_width(width: int, hidden: int, encoder: str) -> None:
+    program = Program(encoder, update_act="relu", keep=True, statistics=("sum",))
+    on = BlockTable.from_rows([[0, 0, 4, 0], [4, 0, 4, 1]], 4)
+    t = operands(program, on, width=width, hidden=hidden, raw=1, updates=2, without=["U", "V", "bu", "bo"])
+    t = Operands(*(None if x is None else x.abs() + 0.1 for x in t))
+    t.e[1, 0] = torch.inf
+    edges, _ = operators.sweep(program, t, on)
+    assert edges is not None
+    assert edges[1].isposinf().all()
+    assert edges[2:].isfinite().all()

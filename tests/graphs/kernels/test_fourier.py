@@ -261,3 +261,23 @@ def test_bad_input(change: dict[str, Any], message: str) -> None:
         setattr(case, name, value)
     with pytest.raises(ValueError, match=message):
         case.ours(case.operands)
+
+
+@pytest.mark.slow
+def test_sums_over_more_edges_than_float32_counts(served: str) -> None:
+    """Every edge adds 1, to sums beyond 2^24: pruned weights are equal, and all lie in one cell of the line."""
+    if served != "cpu":
+        pytest.skip("sums of plain torch are those of its float32")
+    edges = 20_000_000
+    weight, bias, kinds = torch.ones(1, 2, requires_grad=True), torch.zeros(1, requires_grad=True), torch.zeros(1, 1)
+    kinds.requires_grad_()
+    kind = torch.zeros(edges, dtype=torch.int64)
+    out = fourier_linear(torch.zeros(edges, 1), torch.ones(1, 1), weight, bias, kinds=kinds, kind=kind)
+    d_weight, d_bias, d_kinds = torch.autograd.grad(out.sum(), (weight, bias, kinds))
+    assert torch.allclose(d_weight, torch.tensor([[float(edges), 0.0]]), rtol=1e-6, atol=1e-7 * edges)
+    assert d_bias.tolist() == [edges]
+    assert d_kinds.tolist() == [[edges]]
+
+
+def test_no_outputs() -> None:
+    assert fourier_linear(torch.randn(9, 1), torch.randn(4, 1), torch.zeros(0, 8), torch.zeros(0)).shape == (9, 0)

@@ -89,6 +89,16 @@ def test_one_graph_for_torch_compile(on: BlockTable, name: str) -> None:
 
 
 @needs_compiler
+def test_torch_compile_takes_maps_that_are_transposed(on: BlockTable) -> None:
+    weight, e = drawn(3, 3), drawn(6, 3)
+    run = lambda weight, e: fused_message(None, None, e, weight.T, on, act="relu")[0].sum()  # noqa: E731
+    torch.compiler.reset()
+    compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
+    expected, arrived = (torch.autograd.grad(f(weight, e), (weight, e)) for f in (run, compiled))
+    assert all(torch.allclose(a, b) for a, b in zip(expected, arrived, strict=True))
+
+
+@needs_compiler
 @pytest.mark.parametrize(
     "program",
     [
@@ -200,7 +210,11 @@ def test_programs_that_make_no_sense(on: BlockTable) -> None:
     ]:
         with pytest.raises(ValueError, match=words):
             operators.sweep(program, t, on)
-    for words, values in [("unknown act 'swish'; choose", {"act": "swish"}), ("'median'", {"statistics": ("median",)})]:
+    for words, values in [
+        ("unknown act 'swish'; choose", {"act": "swish"}),
+        ("'median'", {"statistics": ("median",)}),
+        ("once, got sum, sum", {"statistics": ("sum", "sum")}),
+    ]:
         with pytest.raises(ValueError, match=words):
             Program(**values)
     weight = torch.zeros(2, 2)

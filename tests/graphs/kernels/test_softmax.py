@@ -102,3 +102,9 @@ def test_bad_input() -> None:
         segment_softmax(torch.zeros(2, 1, dtype=torch.int64), on)
     with pytest.raises(ValueError, match="src on cpu, where the table is, got meta"):
         segment_softmax(torch.zeros(2, 1, device="meta"), on)
+
+
+def test_a_score_of_minus_infinity_has_no_weight() -> None:
+    on = BlockTable.from_rows([[0, 0, 3, 0]], num_nodes=3)
+    weights = segment_softmax(torch.tensor([[-torch.inf], [1.0], [-200.0]]), on)
+    assert weights[:, 0].tolist() == [0, 1, 0]

@@ -1,4 +1,4 @@
-// Attention over the edges into each node, and softmax over them; see graphs/kernels/attending.py for the equations.
+// Attention over the edges into each node, and softmax over them; see graphs/kernels/attending/attending.py for the equations.
 #include "attention_backward.h"
 #include "attention_forward.h"
 #include "softmax.h"

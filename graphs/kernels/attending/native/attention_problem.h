@@ -5,7 +5,7 @@
 #include "products.h"
 #include "storage.h"
 
-// As the caller fills it (cpu_attention.py has the same fields in the same order). Matrices are in rows, without gaps.
+// As the caller fills it (attending/cpu.py has the same fields in the same order). Matrices are in rows, without gaps.
 struct Problem {
   const int64_t* rows;
   int64_t number_of_rows;

@@ -68,5 +68,7 @@ inline void sum_heads(const Heads<T>& lay, T* scores, Terms terms) {
 
 template <class T>
 inline void exponential_of(T* values, long count) {
-  for (long i = 0; i < count; i++) values[i] = exponential(values[i]);
+  // Below, exponential() stays at the least number that it gives; a score of -inf has no weight at all.
+  constexpr T LEAST_POWER = sizeof(T) == 4 ? T(-87) : T(-745);
+  for (long i = 0; i < count; i++) values[i] = values[i] < LEAST_POWER ? T(0) : exponential(values[i]);
 }

@@ -6,7 +6,7 @@
 #include "heads.h"
 #include "storage.h"
 
-// As the caller fills it (cpu_attention.py has the same fields in the same order).
+// As the caller fills it (attending/cpu.py has the same fields in the same order).
 struct SoftmaxProblem {
   const int64_t* rows;
   int64_t number_of_rows, nodes, columns, threads;

@@ -81,6 +81,7 @@ void backward_range(const Encoder<T>& encoder, const S* values, const S* grad, S
     }
     if (d_values) store_rows(z, map.inputs, size, map.inputs, d_values + edge * map.inputs);
   }
+  sums.table.settle();
 }
 
 // The tensors of a call; null for those that it does not have. Gradients of parameters are zero at first.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "long_sum.h"
 #include "products.h"
 #include "segments.h"
 
@@ -39,27 +40,28 @@ class AddSums {
  public:
   AddSums(const Adds<T>& adds, long width, long begin, long end) : adds_(adds), width_(width), all_(width) {
     if (adds.nodes) find_span(begin, end);
-    if (adds.kinds) kinds_ = Buffer<T>(adds.number_of_kinds * width);
+    if (adds.kinds) kinds_ = LongSum<T>(adds.number_of_kinds * width);
   }
 
   void scatter(const T* dy, Walk& walk, Tile& tile, long begin, long end, long outputs) {
-    column_sums(dy, width_, all_.get(), end - begin, outputs);
+    column_sums(dy, width_, all_.next(end - begin), end - begin, outputs);
     if (adds_.nodes) {
       walk.next(begin, end, tile);
       for (const Segment& segment : tile.segments)
         column_sums(dy + segment.start * width_, width_, nodes_.get() + (segment.destination - first_) * width_,
                     segment.length, outputs);
     }
-    if (adds_.kinds)
-      for (long t = begin; t < end; t++)
-        column_sums(dy + (t - begin) * width_, width_, kinds_.get() + adds_.kind[t] * width_, 1, outputs);
+    if (!adds_.kinds) return;
+    T* kinds = kinds_.next(end - begin);
+    for (long t = begin; t < end; t++)
+      column_sums(dy + (t - begin) * width_, width_, kinds + adds_.kind[t] * width_, 1, outputs);
   }
 
   // Adds these sums to tensors [.., D]; null for those that are not wanted.
-  void add_to(T* all, T* nodes, T* kinds, long outputs) const {
-    if (all) add_rows(all_.get(), 1, all, outputs);
+  void add_to(T* all, T* nodes, T* kinds, long outputs) {
+    if (all) add_rows(all_.settled(), 1, all, outputs);
     if (nodes) add_rows(nodes_.get(), span_, nodes + first_ * outputs, outputs);
-    if (kinds) add_rows(kinds_.get(), adds_.number_of_kinds, kinds, outputs);
+    if (kinds) add_rows(kinds_.settled(), adds_.number_of_kinds, kinds, outputs);
   }
 
  private:
@@ -83,5 +85,6 @@ class AddSums {
 
   const Adds<T>& adds_;
   long width_, first_ = 0, span_ = 0;
-  Buffer<T> all_, nodes_, kinds_;
+  LongSum<T> all_, kinds_;
+  Buffer<T> nodes_;
 };

@@ -70,7 +70,7 @@ long number_outside(const Cells<T>& cells, const S* values, long edges) {
 template <class T, class S>
 Cells<T> cells_of(const FourierMap<T>& map, const S* values, long edges) {
   Cells<T> cells;
-  if (map.inputs != 1) return cells;
+  if (map.inputs != 1 || !map.outputs) return cells;
   double highest = 0;
   for (long j = 0; j < map.count; j++) highest = std::max(highest, TURN * std::fabs(double(map.turns.get()[j])));
   if (!(highest > 1e-6 && highest < 1e6)) return cells;

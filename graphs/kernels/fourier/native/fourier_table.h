@@ -27,6 +27,12 @@ class Table {
     }
   }
 
+  // After the last of them: the sums are whole.
+  void settle() {
+    flush();
+    for (size_t i = 0; i < data_.size(); i++) data_.get()[i] = T(total_.get()[i]);
+  }
+
   void add(const Table& other) {
     for (size_t i = 0; i < data_.size(); i++) data_.get()[i] += other.data_.get()[i];
   }
@@ -43,11 +49,20 @@ class Table {
 
   // Adds dy to the sums of the coefficients.
   void accumulate(const int32_t* cell, const T* place, long size, const T* dy) {
+    if ((edges_ += size) > 16384) flush();
     by_columns([&](auto columns, long j) { this->template sum_edges<columns.value>(cell, place, size, dy, j); });
   }
 
  private:
   static constexpr int L = LANES<T>;
+
+  // Sums over some edges join those over all before them, beside which a single edge would be lost.
+  void flush() {
+    if (!total_.size()) total_ = Buffer<double>(data_.size());
+    for (size_t i = 0; i < data_.size(); i++) total_.get()[i] += data_.get()[i];
+    data_.zero();
+    edges_ = 0;
+  }
 
   T* of_cell(long cell) const { return data_.get() + cell * cells_.terms * map_.width; }
 
@@ -122,5 +137,7 @@ class Table {
 
   const FourierMap<T>& map_;
   const Cells<T>& cells_;
+  long edges_ = 0;
   Buffer<T> data_;
+  Buffer<double> total_;
 };

@@ -9,7 +9,8 @@ enum Message { EDGE, ADD, FILM, MUL };
 // Widths: C raw weights, D edge states, H hidden units of an update, G messages. K updates.
 struct Program {
   int64_t encoder, message, act, update_act, residual, reads_old;
-  int64_t edges, nodes, sources, rows, raw, columns, D, H, G, K;  // ``columns``: of stored edge states, D without pads
+  int64_t edges, nodes, sources, rows, raw, columns, hidden;  // ``columns`` and ``hidden``: D and H without pads
+  int64_t D, H, G, K;
 };
 
 template <class T>

@@ -77,7 +77,7 @@ void forward(const Program& p, const Weights<T>& w, const S* edges, const int64_
   bool mapped = maps_sums(p, w, only_sums);
   std::vector<Buffer<T>> hidden = hidden_sums<T>(p, mapped, threads);
   in_ranges(p.edges, threads, [&](long thread, long begin, long end) {
-    Sweep<S, T> sweep(p, w, edges, size);
+    Sweep<S, T> sweep(p, w, edges, size, statistics.max || statistics.min);
     std::optional<LineChain<S, T>> chain;
     if (readers) chain.emplace(p, w, *readers, edges, size);
     for_tiles(p, rows, col, begin, end, size, [&](const Tile& tile) {

@@ -20,8 +20,9 @@ Buffer<T> transposed(const T* matrices, long number, long rows, long columns) {
 template <class S, class T>
 class Sweep {
  public:
-  Sweep(const Program& p, const Weights<T>& w, const S* edges, long tile_size)
-      : p_(p), w_(w), edges_(edges), size_(tile_size), same_(std::max({p.D, p.H, 2 * p.G})) {
+  // ``exact``: messages are compared with those of another sweep, so that each is made by the same steps in both.
+  Sweep(const Program& p, const Weights<T>& w, const S* edges, long tile_size, bool exact)
+      : p_(p), w_(w), edges_(edges), size_(tile_size), exact_(exact), same_(std::max({p.D, p.H, 2 * p.G})) {
     for (long k = 0; k <= p.K; k++) states_.emplace_back(size_ * p.D);
     for (long k = 0; k < p.K; k++) hidden_.emplace_back(size_ * p.H), slopes_.emplace_back(size_ * p.H);
     for (Buffer<T>* buffer : {&z_, &m_, &pair_, &scale_}) *buffer = Buffer<T>(size_ * p.G);
@@ -32,7 +33,7 @@ class Sweep {
 
   void update(const Tile& tile) {
     load(tile);
-    for (long k = 0; k < p_.K; k++) update(tile, k, nullptr, true);
+    for (long k = 0; k < p_.K; k++) update(tile, k, exact_ ? slopes_[k].get() : nullptr, true);
   }
 
   void reduce_messages(const Tile& tile, const Statistics<T>& to) {
@@ -55,8 +56,9 @@ class Sweep {
     if (p_.message == EDGE) return e;
     bool clip = p_.message == ADD && p_.act == RELU && w_.We;
     combine(tile, e, clip);
-    if (!clip) activate(p_.act, z_.get(), z_.get(), static_cast<T*>(nullptr), tile.size * p_.G);
-    return z_.get();
+    if (clip) return z_.get();
+    activate(p_.act, z_.get(), m_.get(), exact_ ? z_.get() : nullptr, tile.size * p_.G);
+    return m_.get();
   }
 
   const T* state(long k) const { return k == 0 && direct_ ? direct_ : states_[k].get(); }
@@ -81,13 +83,13 @@ class Sweep {
     End<T> end;
     end.row = w_.enc_b, end.clip = true;
     product(raw_.get(), p_.raw, w_.enc_a, p_.D, {}, states_[0].get(), p_.D, size, p_.raw, p_.D, end);
-    // An infinite weight makes NaN of the pads, 0 times it.
-    if (p_.columns < p_.D)
-      for (long t = 0; t < size; t++) std::fill_n(states_[0].get() + t * p_.D + p_.columns, p_.D - p_.columns, T(0));
+    clear_pads(states_[0].get(), size, p_.columns, p_.D);
   }
 
   // Whether rows of sources stand in a row for edges enough to be added within a product.
-  bool in_runs(const Tile& tile) const { return !tile.col && tile.size >= 12 * long(tile.segments.size()); }
+  bool in_runs(const Tile& tile) const {
+    return !exact_ && !tile.col && tile.size >= 12 * long(tile.segments.size());
+  }
 
   // out = the terms + e W, then 0 for what is below 0 (``clip``) or, where it is > 0, ``step`` of the destination.
   void linear(const Tile& tile, const Terms<T>& terms, const T* e, const T* W, T* out, long width, bool clip,
@@ -116,6 +118,7 @@ class Sweep {
     Terms<T> terms{of(w_.U, k * p_.sources * H), of(w_.V, k * p_.nodes * H), of(w_.bu, k * H), nullptr};
     linear(tile, terms, e, w_.Wu + k * D * H, h, H, p_.update_act == RELU);
     if (p_.update_act != RELU) activate(p_.update_act, h, h, slope, n * H);
+    clear_pads(h, n, p_.hidden, H);
     if (!wanted) return;
     T* next = states_[k + 1].get();
     if (w_.Wo) {
@@ -128,6 +131,12 @@ class Sweep {
     } else {
       std::memcpy(next, h, n * D * sizeof(T));
     }
+    clear_pads(next, n, p_.columns, D);
+  }
+
+  // An infinite number makes NaN of the pads, 0 times it.
+  static void clear_pads(T* rows, long number, long columns, long width) {
+    for (long t = 0; t < (columns < width ? number : 0); t++) std::fill_n(rows + t * width + columns, width - columns, T(0));
   }
 
   const T* read() const { return state(p_.reads_old ? 0 : p_.K); }
@@ -156,6 +165,7 @@ class Sweep {
   const Weights<T>& w_;
   const S* edges_;
   long size_;
+  bool exact_;
   const T* direct_ = nullptr;
   Buffer<T> raw_, z_, m_, pair_, scale_, same_;
   std::vector<Buffer<T>> states_, hidden_, slopes_;

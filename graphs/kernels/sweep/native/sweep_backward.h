@@ -17,7 +17,7 @@ class SweepBackward : public Sweep<S, T> {
  public:
   SweepBackward(const Program& p, const Weights<T>& w, const S* edges, long tile_size, const Turned<T>& turned,
                 const StatisticsGradient<T>& nodes, const S* grad_edges, const Gradients<T>& d, S* d_edges)
-      : Sweep<S, T>(p, w, edges, tile_size), turned_(turned), nodes_(nodes), grad_edges_(grad_edges), d_(d),
+      : Sweep<S, T>(p, w, edges, tile_size, nodes.max || nodes.min), turned_(turned), nodes_(nodes), grad_edges_(grad_edges), d_(d),
         d_edges_(d_edges), de_(tile_size * p.D), read_(tile_size * p.D), dz_(tile_size * std::max({p.G, p.H, p.D})),
         ds_(tile_size * p.G) {}
 
