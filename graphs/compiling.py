@@ -119,7 +119,10 @@ def _compiler(purpose: str) -> str:
 
 
 def _version(compiler: str) -> str:
-    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    done = subprocess.run([compiler, "--version"], capture_output=True, text=True)
+    if done.returncode:
+        raise NoCompilerError(f"{compiler} --version ended with status {done.returncode}: {done.stderr.strip()[-300:]}")
+    return done.stdout
 
 
 def _processor() -> str:

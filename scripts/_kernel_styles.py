@@ -30,7 +30,7 @@ Add = Callable[[Tensor | None, Tensor | None, Tensor | None], Tensor | None]
 def using(style: str) -> Iterator[None]:
     """Within it, every sweep of this process is made in a style; "kernels" is what the library itself would do.
 
-    What has no style (encoders) is then made by the reference, in plain torch.
+    What has no style (encoders) is then made by plain torch, in chunks that stay in the cache.
     """
     if style == "kernels":
         yield

@@ -57,6 +57,14 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(code: CompiledCode, monk
     assert "cannot be written (Not a directory); set METAZOO_CACHE" in str(code.why_not())
 
 
+def test_a_library_that_cannot_be_loaded_says_which(code: CompiledCode, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / f"answer-{code.fingerprint()}.so").write_bytes(b"")
+    assert "compiled for the answer, cannot be loaded" in str(code.why_not())
+    with pytest.raises(NoCompilerError, match="file too short"):
+        code.load()
+
+
 def test_other_flags_and_other_headers_are_another_library(code: CompiledCode) -> None:
     names = {code.fingerprint(), replace(code, flags=code.flags + " -O1").fingerprint()}
     (code.main.parent / "answer.h").write_text("#define ANSWER 43")

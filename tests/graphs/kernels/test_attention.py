@@ -288,3 +288,15 @@ def test_the_scale_is_not_by_head() -> None:
     expected = reference_attention.attention(Attended(q, k, v, e, We, bias, 4, 0.5), SMALL)
     assert torch.allclose(given, expected, atol=1e-14)
     assert torch.allclose(kernel(t, SMALL, 4), attention(q, k, v, e, We, SMALL, bias=bias, heads=4, scale=24**-0.5))
+
+
+def test_sums_over_many_edges_keep_small_terms() -> None:
+    """Five million edges, whose weights of 1/250 add up to 20,000."""
+    nodes, fan_in = 20_000, 250
+    columns = torch.arange(nodes) * fan_in, torch.zeros(nodes, dtype=torch.int64)
+    on = BlockTable(*columns, torch.full((nodes,), fan_in), torch.arange(nodes), nodes, nodes * fan_in)
+    e, q, v = torch.ones(on.num_edges, 1), torch.zeros(nodes, 1), torch.ones(nodes, 1)
+    We, bias = torch.zeros(1, 4, requires_grad=True), torch.zeros(4, requires_grad=True)
+    out = attention(q, q, v, e, We, on, bias=bias, heads=1)
+    for gradient in torch.autograd.grad(out.sum(), (We, bias)):
+        assert torch.allclose(gradient.flatten(), torch.tensor([0.0, 0.0, nodes, nodes]), rtol=1e-4, atol=1e-3)

@@ -1,23 +1,24 @@
 // Gradients of attention: the weights are made again from the log of their sum; sources are added up thread by thread.
 #pragma once
 #include "attention_problem.h"
+#include "long_sum.h"
 
 // What one thread adds up: gradients of k and v of the sources that its destinations reach, and of the map.
 template <class T>
 struct Gathered {
   long first = 0, last = 0;  // sources
   Buffer<T> dk, dv;          // [last - first, W]
-  Buffer<T> w, bias;         // [D, 3 W], [3 W]
-  Buffer<T> wv, bias_v;      // [D, W], [W]
+  LongSum<T> w, bias;        // [D, 3 W], [3 W]
+  LongSum<T> wv, bias_v;     // [D, W], [W]
 
   void open(const Problem& p, const Attended<T>& a, long begin, long end) {
     reach(p, a, begin, end);
     dk = Buffer<T>((last - first) * a.lay.width);
     dv = Buffer<T>((last - first) * a.lay.width);
-    w = Buffer<T>(a.map.edge_width * 3 * a.lay.width);
-    bias = Buffer<T>(3 * a.lay.width);
-    wv = Buffer<T>(a.map.edge_width * a.lay.width);
-    bias_v = Buffer<T>(a.lay.width);
+    w = LongSum<T>(a.map.edge_width * 3 * a.lay.width);
+    bias = LongSum<T>(3 * a.lay.width);
+    wv = LongSum<T>(a.map.edge_width * a.lay.width);
+    bias_v = LongSum<T>(a.lay.width);
   }
 
  private:
@@ -169,20 +170,22 @@ class AttentionBackward {
   void finish(long i) {
     lay_.unpack(d_query_.get(), static_cast<T*>(p_.dq) + i * p_.width);
     // 1 as a rule; what is not a number has to arrive.
+    T* bias_v = sums_.bias_v.next(1);
     for (long j = 0; j < lay_.width; j += LANES<T>)
-      at(sums_.bias_v.get() + j) += at(grad_.get() + j) * at(sum_.get() + j % lay_.score);
+      at(bias_v + j) += at(grad_.get() + j) * at(sum_.get() + j % lay_.score);
     if (!p_.dWe) return;
+    T* wv = sums_.wv.next(1);
     for (long d = 0; d < a_.map.edge_width; d++)
       for (long j = 0; j < lay_.width; j += LANES<T>)
-        at(sums_.wv.get() + d * lay_.width + j) +=
+        at(wv + d * lay_.width + j) +=
             at(grad_.get() + j) * at(states_.get() + d * lay_.score + j % lay_.score);
   }
 
   // Through q_e, k_e and m_e, for the whole tile.
   void of_edges() {
     const long size = tile_.edges.size, padded = a_.map.padded, stride = tile_.stride;
-    if (p_.dWe) outer(tile_.e.get(), padded, tile_.z.get(), stride, sums_.w.get(), stride, size, a_.map.edge_width, stride);
-    if (p_.dbias) column_sums(tile_.z.get(), stride, sums_.bias.get(), size, stride);
+    if (p_.dWe) outer(tile_.e.get(), padded, tile_.z.get(), stride, sums_.w.next(size), stride, size, a_.map.edge_width, stride);
+    if (p_.dbias) column_sums(tile_.z.get(), stride, sums_.bias.next(size), size, stride);
     if (!p_.de) return;
     product<T>(tile_.z.get(), stride, a_.map.back.get(), padded, nullptr, de_.get(), padded, size, stride, padded);
     for (long j = 0; j < size * padded; j += LANES<T>) at(de_.get() + j) += at(de_values_.get() + j);
@@ -202,13 +205,11 @@ class AttentionBackward {
   Buffer<T> weights_, d_scores_, dz_, de_, de_values_;  // of the edges of a tile
 };
 
-// The sum over the threads of one of their buffers, in the order of the threads.
+// The sum over the threads of one of their sums, in the order of the threads.
 template <class T>
-T* total(std::vector<Gathered<T>>& sums, Buffer<T> Gathered<T>::*member) {
-  T* all = (sums[0].*member).get();
-  for (size_t s = 1; s < sums.size(); s++)
-    for (size_t j = 0; j < (sums[s].*member).size(); j++) all[j] += (sums[s].*member).get()[j];
-  return all;
+const T* total(std::vector<Gathered<T>>& sums, LongSum<T> Gathered<T>::*member) {
+  for (size_t s = 1; s < sums.size(); s++) (sums[0].*member).add(sums[s].*member);
+  return (sums[0].*member).settled();
 }
 
 template <class T>
