@@ -25,23 +25,22 @@ def softmax(src: Tensor, rows: Tensor, num_nodes: int) -> Tensor:
     return _softmax(rows, num_nodes, src)
 
 
-@torch.library.custom_op("metazoo::attention", mutates_args=())
-def _attention(
-    rows: Tensor,
-    col: Tensor | None,
-    num_nodes: int,
-    num_edges: int,
-    heads: int,
-    scale: float,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    e: Tensor | None,
-    We: Tensor | None,
-    bias: Tensor | None,
-) -> list[Tensor]:
+# What the operators of attention begin with: rows, col, two sizes and two settings, then the tensors.
+_BEFORE = 6
+_ARGUMENTS = "Tensor rows, Tensor? col, SymInt num_nodes, SymInt num_edges, SymInt heads, float scale, "
+_ARGUMENTS += "Tensor q, Tensor k, Tensor v, Tensor? e, Tensor? We, Tensor? bias"
+
+
+@torch.library.custom_op("metazoo::attention", mutates_args=(), schema=f"({_ARGUMENTS}) -> Tensor[]")
+def _attention(*inputs: Any) -> list[Tensor]:
     """The output, and the log of the sum of the weights ``[N, H]``, which has no gradient."""
-    return _kernels(q).forward(Attended(q, k, v, e, We, bias, heads, scale), rows, col, num_nodes, num_edges)
+    t = _attended(inputs)
+    return _kernels(t.q).forward(t, *inputs[:4])
+
+
+def _attended(inputs: Sequence[Any]) -> Attended:
+    heads, scale, *tensors = inputs[4 : _BEFORE + len(ATTENDED)]
+    return Attended(*tensors, heads=heads, scale=scale)
 
 
 @_attention.register_fake
@@ -51,52 +50,39 @@ def _(rows: Tensor, col: Tensor | None, num_nodes: int, num_edges: int, heads: i
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    rows, col, *ctx.sizes = inputs[:6]
-    operands = inputs[6:]
+    rows, col, *ctx.sizes = inputs[:_BEFORE]
+    operands = inputs[_BEFORE:]
     ctx.save_for_backward(rows, col, *operands, *output)
 
 
 def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     rows, col, *operands, out, lse = ctx.saved_tensors
-    needs = list(ctx.needs_input_grad[6:])
+    needs = list(ctx.needs_input_grad[_BEFORE:])
     grad = torch.zeros_like(out) if grads[0] is None else grads[0]
     gradients = iter(_attention_backward(rows, col, *ctx.sizes, *operands, out, lse, grad, needs))
-    return *[None] * 6, *(next(gradients) if need else None for need in needs)
+    return *[None] * _BEFORE, *(next(gradients) if need else None for need in needs)
 
 
-@torch.library.custom_op("metazoo::attention_backward", mutates_args=())
-def _attention_backward(
-    rows: Tensor,
-    col: Tensor | None,
-    num_nodes: int,
-    num_edges: int,
-    heads: int,
-    scale: float,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    e: Tensor | None,
-    We: Tensor | None,
-    bias: Tensor | None,
-    out: Tensor,
-    lse: Tensor,
-    grad: Tensor,
-    needs: Sequence[bool],
-) -> list[Tensor]:
+@torch.library.custom_op(
+    "metazoo::attention_backward",
+    mutates_args=(),
+    schema=f"({_ARGUMENTS}, Tensor out, Tensor lse, Tensor grad, bool[] needs) -> Tensor[]",
+)
+def _attention_backward(*inputs: Any) -> list[Tensor]:
     """The gradients of those operands that ``needs`` marks, in order."""
-    t = Attended(q, k, v, e, We, bias, heads, scale)
-    return _kernels(q).backward(t, rows, col, num_nodes, num_edges, out, lse, grad, list(needs))
+    t, (out, lse, grad, needs) = _attended(inputs), inputs[_BEFORE + len(ATTENDED) :]
+    return _kernels(t.q).backward(t, *inputs[:4], out, lse, grad, list(needs))
 
 
 @_attention_backward.register_fake
 def _(*inputs: Any) -> list[Tensor]:
-    operands, needs = inputs[6 : 6 + len(ATTENDED)], inputs[-1]
+    operands, needs = inputs[_BEFORE : _BEFORE + len(ATTENDED)], inputs[-1]
     return [x.new_empty(x.shape) for x, need in zip(operands, needs, strict=True) if need]
 
 
 def _remember_backward(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    rows, col, *ctx.sizes = inputs[:6]
-    *operands, _, _, grad, ctx.needs = inputs[6:]
+    rows, col, *ctx.sizes = inputs[:_BEFORE]
+    *operands, _, _, grad, ctx.needs = inputs[_BEFORE:]
     ctx.save_for_backward(rows, col, *operands, grad)
 
 
@@ -110,7 +96,7 @@ def _backward_of_backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ..
         return [reference.attention(Attended(*inputs, heads=heads, scale=scale), table)]
 
     found, (of_grad,) = derivative_of_gradient(reference_attention, operands, [grad], ctx.needs, grads)
-    return *[None] * 6, *found, None, None, of_grad, None
+    return *[None] * _BEFORE, *found, None, None, of_grad, None
 
 
 _attention.register_autograd(_backward, setup_context=_remember)

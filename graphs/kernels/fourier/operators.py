@@ -62,21 +62,16 @@ def fourier_linear(
     return _fourier(None if table is None else table.rows, kind, *t.tensors)
 
 
-@torch.library.custom_op("metazoo::fourier_linear", mutates_args=())
-def _fourier(
-    rows: Tensor | None,
-    kind: Tensor | None,
-    values: Tensor,
-    frequencies: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    nodes: Tensor | None,
-    kinds: Tensor | None,
-) -> Tensor:
-    if kind is not None and kinds is not None:
-        check_kinds(kind, len(kinds))
-    operands = FourierOperands(values, frequencies, weight, bias, nodes, kinds)
-    return _kernels(values).forward(operands, rows, kind)
+_ARGUMENTS = "Tensor? rows, Tensor? kind, Tensor values, Tensor frequencies, Tensor weight, Tensor bias, "
+_ARGUMENTS += "Tensor? nodes, Tensor? kinds"
+
+
+@torch.library.custom_op("metazoo::fourier_linear", mutates_args=(), schema=f"({_ARGUMENTS}) -> Tensor")
+def _fourier(rows: Tensor | None, kind: Tensor | None, *operands: Any) -> Tensor:
+    t = FourierOperands(*operands)
+    if kind is not None and t.kinds is not None:
+        check_kinds(kind, len(t.kinds))
+    return _kernels(t.values).forward(t, rows, kind)
 
 
 @_fourier.register_fake
@@ -95,22 +90,16 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return None, None, *(next(gradients) if need else None for need in needs)
 
 
-@torch.library.custom_op("metazoo::fourier_linear_backward", mutates_args=())
-def _fourier_backward(
-    rows: Tensor | None,
-    kind: Tensor | None,
-    values: Tensor,
-    frequencies: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    nodes: Tensor | None,
-    kinds: Tensor | None,
-    grad: Tensor,
-    needs: Sequence[bool],
-) -> list[Tensor]:
+@torch.library.custom_op(
+    "metazoo::fourier_linear_backward",
+    mutates_args=(),
+    schema=f"({_ARGUMENTS}, Tensor grad, bool[] needs) -> Tensor[]",
+)
+def _fourier_backward(rows: Tensor | None, kind: Tensor | None, *rest: Any) -> list[Tensor]:
     """The gradients of those operands that ``needs`` marks, in order."""
-    operands = FourierOperands(values, frequencies, weight, bias, nodes, kinds)
-    found = _kernels(values).backward(operands, rows, kind, grad, list(needs))
+    *operands, grad, needs = rest
+    t = FourierOperands(*operands)
+    found = _kernels(t.values).backward(t, rows, kind, grad, list(needs))
     return [found[name] for name, need in zip(FOURIER_OPERANDS, needs, strict=True) if need]
 
 

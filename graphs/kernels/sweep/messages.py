@@ -45,8 +45,7 @@ def segment_reduce(src: Tensor, table: BlockTable, reduce: Sequence[str] = ("sum
             [4.]]), tensor([[5.],
             [3.]]))
     """
-    program = Program(statistics=statistics_for(reduce))
-    return reductions(reduce, sweep(program, Operands(src), table)[1], table)
+    return _reduced(Program(statistics=statistics_for(reduce)), Operands(src), table, reduce)
 
 
 def fused_message(
@@ -84,7 +83,7 @@ def fused_message(
     """
     program = Program(message=message, act=act, statistics=statistics_for(reduce))
     operands = Operands(e, P=P, Q=Q, We=We, be=bias)
-    return reductions(reduce, sweep(program, operands, table)[1], table)
+    return _reduced(program, operands, table, reduce)
 
 
 def fused_layer(
@@ -156,10 +155,9 @@ def fused_chain(
     A model of several layers that calls it once a layer, each time with one update more, stores the first edge states
     (in float32, or in bfloat16) and node states only; without even those, see :func:`lazy_chain`.
     """
-    ways = {"message": message, "act": act, "update_act": update_act, "residual": residual}
-    program = Program(**ways, statistics=statistics_for(reduce))
+    program = Program("stored", message, act, update_act, residual, statistics=statistics_for(reduce))
     operands = Operands(e, P=P, Q=Q, We=We, be=bias, **_stacked(updates))
-    return reductions(reduce, sweep(program, operands, table)[1], table)
+    return _reduced(program, operands, table, reduce)
 
 
 def lazy_message(
@@ -209,9 +207,12 @@ def lazy_chain(
     Edge states of a layer depend on the raw weights and on the node states of the layers before it, so that a model of
     several layers stores node states only: call it once a layer, each time with one update more.
     """
-    ways = {"message": message, "act": act, "update_act": update_act, "residual": residual}
-    program = Program("relu", **ways, statistics=statistics_for(reduce))
+    program = Program("relu", message, act, update_act, residual, statistics=statistics_for(reduce))
     operands = Operands(w, enc_a, enc_b, P=P, Q=Q, We=We, be=bias, **_stacked(updates))
+    return _reduced(program, operands, table, reduce)
+
+
+def _reduced(program: Program, operands: Operands, table: BlockTable, reduce: Sequence[str]) -> tuple[Tensor, ...]:
     return reductions(reduce, sweep(program, operands, table)[1], table)
 
 

@@ -1,18 +1,8 @@
 // Attention over the edges into each node, and softmax over them; see graphs/kernels/attending/attending.py for the equations.
 #include "attention_backward.h"
 #include "attention_forward.h"
+#include "guarded.h"
 #include "softmax.h"
-
-// 0 when all went well, 1 when there was no memory.
-template <class Work>
-int guarded(Work work) {
-  try {
-    work();
-    return 0;
-  } catch (const std::bad_alloc&) {
-    return 1;
-  }
-}
 
 #define ENTRIES(name, T, S)                                                                                        \
   extern "C" int name##_forward(const Problem* p) { return guarded([&] { return attention_forward<T, S>(*p); }); }   \

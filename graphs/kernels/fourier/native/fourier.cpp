@@ -3,6 +3,7 @@
 
 #include "fourier_adds.h"
 #include "fourier_table.h"
+#include "guarded.h"
 #include "long_sum.h"
 #include "storage.h"
 #include "threads.h"
@@ -153,17 +154,6 @@ void backward(const Call& call) {
   sums[0]->table.add_to(d_weight.get());
   sums[0]->weight.add_to(d_weight.get());
   prepared.map.unpad(d_weight.get(), static_cast<T*>(call.d_weight));
-}
-
-// Whether there was memory for it.
-template <class Run>
-int guarded(Run run) {
-  try {
-    run();
-    return 0;
-  } catch (const std::bad_alloc&) {
-    return 1;
-  }
 }
 
 #define FOURIER(NAME, T, S)                                                                                   \

@@ -1,7 +1,7 @@
 // A sweep over all edges, in threads: what Python calls.
-#include <new>
 #include <optional>
 
+#include "guarded.h"
 #include "line_chain.h"
 #include "mapped_sums.h"
 #include "peak.h"
@@ -129,17 +129,6 @@ void backward(const Program& p, const Weights<T>& w, const S* edges, const int64
   for (long t = 1; t < threads; t++)
     for (size_t i = 0; i < sizes.size(); i++) add_to(*parts[0].all()[i], *parts[t].all()[i], sizes[i]);
   if (mapped) map_sums_back(p, rows, joined(hidden), nodes.sum, parts[0]);
-}
-
-// 0, or 1 when memory was lacking.
-template <class Work>
-int guarded(Work work) {
-  try {
-    work();
-    return 0;
-  } catch (const std::bad_alloc&) {
-    return 1;
-  }
 }
 
 #define ENTRY(NAME, STORED_TYPE, TYPE)                                                                             \
