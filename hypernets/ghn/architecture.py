@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from hypernets.ghn.levels import topological_levels
 from hypernets.ghn.target import Target
 
 # Of DeepNets-1M (https://arxiv.org/abs/2110.13100), in the order of published checkpoints; then those beyond it.
@@ -41,6 +42,11 @@ class Architecture:
     def num_nodes(self) -> int:
         return self.primitive.numel()
 
+    @cached_property
+    def levels(self) -> Tensor:
+        """``[2, N]`` int64 on the CPU: edges on the longest path to a node, and from it; see :mod:`levels`."""
+        return topological_levels(self.distance)
+
 
 @dataclass(frozen=True)
 class ArchitectureBatch:
@@ -48,13 +54,14 @@ class ArchitectureBatch:
 
     Args:
         primitive, shape: as of one, ``[N]`` and ``[N, 4]`` with N nodes in all.
-        distances: the matrix of each.
+        distances, levels: the matrices of each.
         targets: those of each; their nodes count within their own architecture.
     """
 
     primitive: Tensor
     shape: Tensor
     distances: tuple[Tensor, ...]
+    levels: tuple[Tensor, ...]
     targets: tuple[tuple[Target, ...], ...]
 
     @cached_property
@@ -82,5 +89,6 @@ def collate_architectures(architectures: Sequence[Architecture]) -> Architecture
         primitive=torch.cat([a.primitive for a in architectures]),
         shape=torch.cat([a.shape for a in architectures]),
         distances=tuple(a.distance for a in architectures),
+        levels=tuple(a.levels for a in architectures),
         targets=tuple(a.targets for a in architectures),
     )

@@ -1,0 +1,110 @@
+"""Messages along the edges of a graph, forward and then backward, all nodes of a topological level at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from hypernets.ghn.architecture import ArchitectureBatch
+
+FORWARD, BACKWARD = 0, 1
+
+
+class Sweep(NamedTuple):
+    """One pass over the nodes of a batch.
+
+    Args:
+        order: ``[N]`` int64, the nodes, level after level.
+        sizes: number of nodes of each level.
+        weights: ``[N, N, K]``, both axes in that order: factor of the message of kind k that a node (first axis) gets.
+    """
+
+    order: Tensor
+    sizes: list[int]
+    weights: Tensor
+
+
+def sweep(batch: ArchitectureBatch, direction: int, virtual_edges: bool, like: Tensor) -> Sweep:
+    """The pass in a direction; with virtual edges K is 2 (edges, and every path by 1 / length), else 1.
+
+    Levels of different architectures are merged; their nodes exchange nothing, as factors between them are 0.
+    """
+    levels = torch.cat([own[direction] for own in batch.levels])
+    order = levels.argsort(stable=True).to(like.device)
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=like.device)
+    weights = like.new_zeros(len(order), len(order), 1 + virtual_edges)
+    for first, distance in zip(batch.first_nodes, batch.distances, strict=True):
+        here = place[first : first + len(distance)]
+        weights[here[:, None], here] = _factors(distance.T if direction == FORWARD else distance, virtual_edges, like)
+    return Sweep(order, levels.bincount().tolist(), weights)
+
+
+def _factors(distance: Tensor, virtual_edges: bool, like: Tensor) -> Tensor:
+    edges = (distance == 1).to(like.dtype)
+    if not virtual_edges:
+        return edges[..., None]
+    return torch.stack([edges, distance.to(like.dtype).reciprocal().masked_fill(distance == 0, 0)], dim=-1)
+
+
+class GatedPropagation(nn.Module):
+    """Gated graph network of GHN-1 (https://arxiv.org/abs/1810.05749) with the virtual edges of GHN-2.
+
+    Forward, then backward, node after node in topological order (https://arxiv.org/abs/2110.13100, equations 3 and 4)::
+
+        m_v = sum over edges MLP(h_u) + sum over paths of length s MLP_sp(h_u) / s;    h_v = GRU(m_v, h_v)
+
+    Here whole levels are updated at once, and push their messages on to all later nodes.
+
+    Args:
+        hidden: width. virtual_edges: whether there is the second sum.
+
+    Shapes: ``[N, hidden]`` -> ``[N, hidden]``.
+    """
+
+    def __init__(self, hidden: int, virtual_edges: bool) -> None:
+        super().__init__()
+        inner = hidden // 2 if virtual_edges else hidden
+        self.edges = nn.Sequential(nn.Linear(hidden, inner), nn.ReLU(), nn.Linear(inner, hidden), nn.ReLU())
+        paths = nn.Sequential(nn.Linear(hidden, inner), nn.ReLU(), nn.Linear(inner, hidden), nn.ReLU())
+        self.paths = paths if virtual_edges else None
+        self.gru = nn.GRUCell(hidden, hidden)
+
+    def forward(self, x: Tensor, batch: ArchitectureBatch) -> Tensor:
+        for direction in (FORWARD, BACKWARD):
+            plan = sweep(batch, direction, self.paths is not None, x)
+            x = torch.empty_like(x).index_copy(0, plan.order, self._pass(x[plan.order], plan))
+        return x
+
+    def _pass(self, x: Tensor, plan: Sweep) -> Tensor:
+        kinds, width = plan.weights.shape[2], x.shape[1]
+        first, first_bias, second, second_bias = self._message_maps()
+        weight, bias = self.gru.weight_ih, self.gru.bias_ih
+        # What a node was before its update is known for all of them from the start.
+        gates = linear(x, self.gru.weight_hh, self.gru.bias_hh)
+        resets, news = (part.split(plan.sizes) for part in gates.split([2 * width, width], dim=1))
+        received, factors, updated = x.new_zeros(x.shape), plan.weights.flatten(1), []
+        for old, reset, new, size in zip(x.split(plan.sizes), resets, news, plan.sizes, strict=True):
+            gate, candidate = linear(received[:size], weight, bias).split([2 * width, width], dim=1)
+            keep, update = (gate + reset).sigmoid_().chunk(2, dim=1)
+            h = torch.lerp(torch.addcmul(candidate, keep, new).tanh_(), old, update)
+            updated.append(h)
+            message = linear(linear(h, first, first_bias).relu_(), second, second_bias).relu_()
+            factors = factors[size:]
+            received = torch.addmm(received[size:], factors[:, : kinds * size], message.view(kinds * size, width))
+            factors = factors[:, kinds * size :]
+        return torch.cat(updated)
+
+    def _message_maps(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The layers of the MLPs side by side: weight and bias of the first, then of the second."""
+        mlps = [mlp for mlp in (self.edges, self.paths) if mlp is not None]
+        first, second = ([layers[i] for layers in mlps] for i in (0, 2))
+        return (
+            torch.cat([layer.weight for layer in first]),
+            torch.cat([layer.bias for layer in first]),
+            torch.block_diag(*[layer.weight for layer in second]),
+            torch.cat([layer.bias for layer in second]),
+        )

@@ -1,0 +1,167 @@
+"""Graph hypernetworks: all parameters of networks from their computation graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hypernets.ghn.architecture import PRIMITIVES, Architecture, ArchitectureBatch, collate_architectures
+from hypernets.ghn.decoders.choosing import make_decoder
+from hypernets.ghn.decoders.vector import SCALE, SHIFT, VectorDecoder
+from hypernets.ghn.encoding import NodeEncoder
+from hypernets.ghn.normalising import normalise
+from hypernets.ghn.propagating import make_propagation
+from hypernets.ghn.target import Size4, Target
+from hypernets.ghn.tiling import copies, repeat
+
+
+class Group(NamedTuple):
+    """Targets with these in common are decoded together."""
+
+    decoder: str
+    kind: str
+    size: Size4
+
+
+class GHN(nn.Module):
+    """A graph hypernetwork: nodes are encoded, exchange messages, and are decoded to parameters.
+
+    Args:
+        name: of the model in :mod:`hypernets.registry`.
+        num_classes: of the last layers that it writes with a head of their own; others are written as other layers are.
+        max_shape: ``(out, in, S, S)``, the largest block that is decoded; larger parameters are tiled with it.
+        hidden: width, a multiple of 4.
+        propagation: "gated" (GHN-1, GHN-2), "graphormer" (GHN-3) or "none" (each node by itself).
+        decoder: "conv" (GHN-2), "linear" (GHN-3), "mlp" (GHN-1) or "low_rank" (LoGAH).
+        virtual_edges: whether the gated propagation has them.
+        layer_norm: whether embeddings are normalised before they are decoded.
+        weight_norm: whether parameters are brought to a scale; see :mod:`hypernets.ghn.normalising`.
+        layers, heads: of the Graphormer. rank: of the low-rank decoder.
+        primitives: rows of the table of primitives, 15 in published checkpoints.
+    """
+
+    def __init__(
+        self,
+        name: str = "ghn2",
+        *,
+        num_classes: int = 10,
+        max_shape: Sequence[int] = (64, 64, 11, 11),
+        hidden: int = 32,
+        propagation: str = "gated",
+        decoder: str = "conv",
+        virtual_edges: bool = True,
+        layer_norm: bool = True,
+        weight_norm: bool = True,
+        layers: int = 3,
+        heads: int = 8,
+        rank: int = 32,
+        primitives: int = len(PRIMITIVES),
+    ) -> None:
+        super().__init__()
+        out, inputs, height, width = max_shape
+        largest: Size4 = (out, inputs, height, width)
+        self.name = name
+        self.config: dict[str, Any] = {
+            "num_classes": num_classes,
+            "max_shape": list(max_shape),
+            "hidden": hidden,
+            "propagation": propagation,
+            "decoder": decoder,
+            "virtual_edges": virtual_edges,
+            "layer_norm": layer_norm,
+            "weight_norm": weight_norm,
+            "layers": layers,
+            "heads": heads,
+            "rank": rank,
+            "primitives": primitives,
+        }
+        self.num_classes, self.weight_norm = num_classes, weight_norm
+        self.encoder = NodeEncoder(hidden, num_classes, width, primitives)
+        self.propagation = make_propagation(propagation, hidden, virtual_edges, layers, heads)
+        self.norm = nn.LayerNorm(hidden) if layer_norm else nn.Identity()
+        self.decoder = make_decoder(decoder, hidden, largest, num_classes, rank)
+        self.vectors = VectorDecoder(hidden, max(out, inputs), num_classes)
+
+    def forward(self, architectures: Sequence[Architecture]) -> list[dict[str, Tensor]]:
+        """All parameters of each architecture by name, as the module stores them; differentiable."""
+        batch = collate_architectures(architectures).to(self.encoder.primitive.weight.device)
+        return self.write(self.embed(batch), batch)
+
+    def embed(self, batch: ArchitectureBatch) -> Tensor:
+        """Embeddings of all nodes, ``[N, hidden]``, in float32 also under autocast."""
+        with torch.autocast(batch.primitive.device.type, enabled=False):
+            return self.norm(self.propagation(self.encoder(batch.primitive, batch.shape), batch))
+
+    def write(self, embeddings: Tensor, batch: ArchitectureBatch) -> list[dict[str, Tensor]]:
+        """The parameters that the targets of each architecture ask for. Shapes: embeddings ``[N, hidden]``."""
+        groups: dict[Group, list[tuple[int, int, Target]]] = {}
+        for owner, (first, targets) in enumerate(zip(batch.first_nodes, batch.targets, strict=True)):
+            for target in targets:
+                groups.setdefault(self._group(target), []).append((first + target.node, owner, target))
+        written: list[dict[str, Tensor]] = [{} for _ in batch.targets]
+        for group, members in groups.items():
+            nodes, owners, targets = zip(*members, strict=True)
+            x = embeddings[torch.tensor(nodes, device=embeddings.device)]
+            for owner, target, parameter in zip(owners, targets, self._decode(group, x, targets), strict=True):
+                written[owner][target.name] = parameter
+        return [{t.name: own[t.name] for t in targets} for own, targets in zip(written, batch.targets, strict=True)]
+
+    def write_one(self, embeddings: Tensor, target: Target) -> Tensor:
+        """One parameter of an architecture. Shapes: embeddings ``[nodes of the architecture, hidden]``."""
+        return self._decode(self._group(target), embeddings[target.node, None], [target])[0]
+
+    def decoder_of(self, target: Target) -> str:
+        """What writes a target: its decoder, or for a last layer of another number of classes that of other layers."""
+        if "classifier" not in target.decoder or target.canonical[0] == self.num_classes:
+            return target.decoder
+        return "weight" if target.decoder == "classifier" else "vector"
+
+    def tiling(self, target: Target) -> Size4:
+        """How often what is decoded is repeated along ``(out, in, height, width)`` to fill a target."""
+        return copies(target.canonical, self._size(self.decoder_of(target), target))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``model.safetensors`` and ``config.json``; :func:`hypernets.load` reads them."""
+        from metanets.hub import save_pretrained
+
+        save_pretrained(self, folder)
+
+    def _size(self, decoder: str, target: Target) -> Size4:
+        """What is decoded for a target."""
+        out, inputs, *_ = target.canonical
+        if decoder == "vector":
+            return min(out, self.vectors.channels), 1, 1, 1
+        if decoder == "classifier_bias":
+            return self.num_classes, 1, 1, 1
+        size = self.decoder.fit(target.canonical)
+        return size if decoder == "weight" else (self.num_classes, size[1], 1, 1)
+
+    def _group(self, target: Target) -> Group:
+        decoder = self.decoder_of(target)
+        return Group(decoder, target.kind, self._size(decoder, target))
+
+    def _decode(self, group: Group, x: Tensor, targets: Sequence[Target]) -> list[Tensor]:
+        """The parameters of a group from the embeddings of their nodes, ``[n, hidden]``."""
+        decode: dict[str, Callable[[], Tensor]] = {
+            "weight": lambda: self.decoder(x, group.size),
+            "classifier": lambda: self.decoder.classify(x, group.size[1])[..., None, None],
+            "vector": lambda: self.vectors(x, SHIFT if group.kind == "shift" else SCALE, group.size[0]),
+            "classifier_bias": lambda: self.vectors.classify(x),
+        }
+        kind = group.kind if self.weight_norm else "position"
+        decoded = normalise(kind, decode[group.decoder](), x.new_tensor([t.gain for t in targets]))
+        return [
+            t.stored(self._fill(p.reshape(*p.shape, *[1] * (4 - p.dim())), t.canonical))
+            for t, p in zip(targets, decoded)
+        ]
+
+    def _fill(self, block: Tensor, canonical: Size4) -> Tensor:
+        """What was decoded, laid out until it has all sizes of a parameter, both ``[out, in, height, width]``."""
+        out, inputs, height, width = canonical
+        if block.shape[2:] != (height, width):
+            block = self.decoder.kernels.grow(block, height, width)
+        return repeat(repeat(block, 1, inputs), 0, out).contiguous()
