@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from hypernets.ghn.architecture import ArchitectureBatch
 
@@ -57,7 +56,7 @@ class GatedPropagation(nn.Module):
 
         m_v = sum over edges MLP(h_u) + sum over paths of length s MLP_sp(h_u) / s;    h_v = GRU(m_v, h_v)
 
-    Here whole levels are updated at once, and push their messages on to all later nodes.
+    Here whole levels are updated at once, and push their messages on to all nodes; none but later ones has factors.
 
     Args:
         hidden: width. virtual_edges: whether there is the second sum.
@@ -80,31 +79,26 @@ class GatedPropagation(nn.Module):
         return x
 
     def _pass(self, x: Tensor, plan: Sweep) -> Tensor:
-        kinds, width = plan.weights.shape[2], x.shape[1]
+        kinds, gru = plan.weights.shape[2], self.gru
         first, first_bias, second, second_bias = self._message_maps()
-        weight, bias = self.gru.weight_ih, self.gru.bias_ih
-        # What a node was before its update is known for all of them from the start.
-        gates = linear(x, self.gru.weight_hh, self.gru.bias_hh)
-        resets, news = (part.split(plan.sizes) for part in gates.split([2 * width, width], dim=1))
-        received, factors, updated = x.new_zeros(x.shape), plan.weights.flatten(1), []
-        for old, reset, new, size in zip(x.split(plan.sizes), resets, news, plan.sizes, strict=True):
-            gate, candidate = linear(received[:size], weight, bias).split([2 * width, width], dim=1)
-            keep, update = (gate + reset).sigmoid_().chunk(2, dim=1)
-            h = torch.lerp(torch.addcmul(candidate, keep, new).tanh_(), old, update)
+        columns = plan.weights.flatten(1).split([kinds * size for size in plan.sizes], dim=1)
+        received, updated, done = torch.zeros_like(x), [], 0
+        for old, size, factors in zip(x.split(plan.sizes), plan.sizes, columns, strict=True):
+            arrived = received[done : done + size]
+            h = torch.gru_cell(arrived, old, gru.weight_ih, gru.weight_hh, gru.bias_ih, gru.bias_hh)
+            message = torch.addmm(second_bias, torch.addmm(first_bias, h, first).relu_(), second).relu_()
+            received = torch.addmm(received, factors, message.view(kinds * size, -1))
             updated.append(h)
-            message = linear(linear(h, first, first_bias).relu_(), second, second_bias).relu_()
-            factors = factors[size:]
-            received = torch.addmm(received[size:], factors[:, : kinds * size], message.view(kinds * size, width))
-            factors = factors[:, kinds * size :]
+            done += size
         return torch.cat(updated)
 
     def _message_maps(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The layers of the MLPs side by side: weight and bias of the first, then of the second."""
+        """The layers of the MLPs side by side: weight, transposed, and bias of the first, then of the second."""
         mlps = [mlp for mlp in (self.edges, self.paths) if mlp is not None]
         first, second = ([layers[i] for layers in mlps] for i in (0, 2))
         return (
-            torch.cat([layer.weight for layer in first]),
+            torch.cat([layer.weight for layer in first]).T,
             torch.cat([layer.bias for layer in first]),
-            torch.block_diag(*[layer.weight for layer in second]),
+            torch.block_diag(*[layer.weight for layer in second]).T,
             torch.cat([layer.bias for layer in second]),
         )

@@ -132,9 +132,8 @@ class GHN(nn.Module):
 
     def _size(self, decoder: str, target: Target) -> Size4:
         """What is decoded for a target."""
-        out, inputs, *_ = target.canonical
         if decoder == "vector":
-            return min(out, self.vectors.channels), 1, 1, 1
+            return min(target.canonical[0], self.vectors.channels), 1, 1, 1
         if decoder == "classifier_bias":
             return self.num_classes, 1, 1, 1
         size = self.decoder.fit(target.canonical)
@@ -156,7 +155,7 @@ class GHN(nn.Module):
         decoded = normalise(kind, decode[group.decoder](), x.new_tensor([t.gain for t in targets]))
         return [
             t.stored(self._fill(p.reshape(*p.shape, *[1] * (4 - p.dim())), t.canonical))
-            for t, p in zip(targets, decoded)
+            for t, p in zip(targets, decoded, strict=True)
         ]
 
     def _fill(self, block: Tensor, canonical: Size4) -> Tensor:

@@ -174,7 +174,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(
-            f"{path} is no torch file of tensors and plain values ({error}); damaged files and joblib files cannot be read"
+            f"{path} is no torch file of tensors and plain values ({error}); damaged or joblib files cannot be read"
         ) from error
     if not isinstance(content, dict):
         raise ValueError(f"expected a dict in {path}, got a {type(content).__name__}; it is of another kind")

@@ -13,9 +13,9 @@ class LowRankDecoder(nn.Module):
 
         x = MLP(h) in [2r, r];    [A; B] = relu(x) L in [2r, K] read as [2K, r];    W = A[:out * height] B[:in * width]'
 
-    with L of r x K shared by all: a decoder has about 16 hidden r * r + r * K numbers where a full one has K * K for each
-    feature, so that K can be as large as the widest layer. Only rows of x whose products end up in the parameter are
-    computed. The head of classes is a weight like any other.
+    with L of r x K shared by all: the decoder has about 16 hidden r * r + r * K numbers where a full one has K * K for
+    each feature, so that K can be as large as the widest layer. Only rows of x whose products end up in the parameter
+    are computed. The head of classes is a weight like any other.
 
     Args:
         hidden: width of the embeddings. max_shape: K for out and in, which are equal here, and the largest kernel.
