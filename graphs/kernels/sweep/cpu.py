@@ -37,7 +37,7 @@ def forward(
     found = {name: call.node_states() for name in (*program.statistics, *ties)}
     call("forward", _pointer(kept), _pointers(_STATISTICS, found))
     width = t.message_width(program)
-    nodes = [x if call.G == width else x[:, :width].contiguous() for x in found.values()]
+    nodes = [x if width == call.G else x[:, :width].contiguous() for x in found.values()]
     return nodes if kept is None else [kept, *nodes]
 
 

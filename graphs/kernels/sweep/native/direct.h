@@ -10,8 +10,7 @@ inline bool is_direct(const Program& p, bool has_map, bool only_sums) {
   return p.K == 0 && only_sums && (p.message == EDGE || (p.message == ADD && !has_map && plain));
 }
 
-// How many bytes ahead the edges are asked for: beside the rows of sources, the processor does not see the stream. They
-// are read once, and leave the second cache to those rows.
+// How many bytes ahead the edges are asked for: beside the rows of sources, the processor does not see the stream.
 constexpr long AHEAD = 8192;
 
 template <class T, int V, bool CLIP, bool SOURCE>
@@ -22,7 +21,7 @@ void sum_segment(const T* e, const T* sources, const int64_t* col, Segment s, co
     for (int v = 0; v < (V ? V : 1); v++) sum[v] = at(total + j + v * LANES<T>), base[v] = at(same + j + v * LANES<T>);
     for (long t = 0; t < s.length; t++) {
       for (long byte = 0; byte < long((V ? V : 1) * sizeof(Vec<T>)); byte += 64)
-        __builtin_prefetch(reinterpret_cast<const char*>(e + t * stride + j) + AHEAD + byte, 0, 0);
+        __builtin_prefetch(reinterpret_cast<const char*>(e + t * stride + j) + AHEAD + byte);
       const T* source = SOURCE ? sources + (col ? col[s.start + t] : s.source + t) * stride + j : nullptr;
       for (int v = 0; v < (V ? V : 1); v++) {
         Vec<T> m = base[v] + at(e + t * stride + j + v * LANES<T>);
