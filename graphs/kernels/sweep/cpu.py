@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def forward(
     ties = [f"{name}_ties" for name in program.statistics if name in EXTREMES]
     found = {name: call.node_states() for name in (*program.statistics, *ties)}
     call("forward", _pointer(kept), _pointers(_STATISTICS, found))
-    nodes = [x[:, : t.message_width(program)].contiguous() for x in found.values()]
+    width = t.message_width(program)
+    nodes = [x if width == call.G else x[:, :width].contiguous() for x in found.values()]
     return nodes if kept is None else [kept, *nodes]
 
 
@@ -85,7 +87,7 @@ class _Call:
         self.operands = {n: self.padded(n, x) for n, x in zip(OPERANDS[1:], t[1:], strict=True) if x is not None}
 
     def __call__(self, name: str, *arguments: Any) -> None:
-        function = getattr(CODE.load(), f"{_NAMES[self.e.dtype]}_{name}")
+        function = _entry(self.e.dtype, name)
         head = (ctypes.byref(self._numbers()), _pointers(OPERANDS[1:], self.operands), _pointer(self.e))
         threads = ctypes.c_int64(self._threads())
         if function(*head, _pointer(self.rows), _pointer(self.col), threads, *arguments):
@@ -161,6 +163,12 @@ class _Call:
             values |= {name: values[name] / ties.clamp(min=1), f"{name}_value": value}
         self.kept = {name: _padded(x, (self.num_nodes, self.G)).contiguous() for name, x in values.items()}
         return _pointers(("sum", "square", "max", "min", "max_value", "min_value"), self.kept)
+
+
+@cache
+def _entry(dtype: torch.dtype, name: str) -> Any:
+    """The compiled function."""
+    return getattr(CODE.load(), f"{_NAMES[dtype]}_{name}")
 
 
 def _whole(width: int) -> int:

@@ -1,4 +1,4 @@
-// Sums of messages that take no product: act(P[j] + Q[i] + be + e) goes from memory to its sum in registers.
+// Sums of messages that take no product: e or act(P[j] + Q[i] + be + e) goes from memory to its sum in registers.
 #pragma once
 #include "activations.h"
 #include "nodes.h"
@@ -6,7 +6,8 @@
 #include "statistics.h"
 
 inline bool is_direct(const Program& p, bool has_map, bool only_sums) {
-  return p.message == ADD && !has_map && p.K == 0 && only_sums && (p.act == IDENTITY || p.act == RELU);
+  bool plain = p.act == IDENTITY || p.act == RELU;
+  return p.K == 0 && only_sums && (p.message == EDGE || (p.message == ADD && !has_map && plain));
 }
 
 // How many bytes ahead the edges are asked for: beside the rows of sources, the processor does not see the stream.
@@ -35,10 +36,11 @@ void sum_segment(const T* e, const T* sources, const int64_t* col, Segment s, co
 template <class T>
 void sum_directly(const Program& p, const Terms<T>& terms, const Tile& tile, T* same, T* sums) {
   const long width = p.G;
+  const bool clip = p.message == ADD && p.act == RELU;
   with_vectors<T>(width, [&](auto vectors) {
     constexpr int V = decltype(vectors)::value;
-    auto segment = p.act == RELU ? (terms.source ? sum_segment<T, V, true, true> : sum_segment<T, V, true, false>)
-                                 : (terms.source ? sum_segment<T, V, false, true> : sum_segment<T, V, false, false>);
+    auto segment = clip ? (terms.source ? sum_segment<T, V, true, true> : sum_segment<T, V, true, false>)
+                        : (terms.source ? sum_segment<T, V, false, true> : sum_segment<T, V, false, false>);
     for (const Segment& s : tile.segments) {
       common_terms(terms, s.destination, same, width);
       segment(terms.edge + s.start * width, terms.source, tile.col, s, same, sums + s.destination * width, width);

@@ -16,12 +16,36 @@ struct Statistics {
   std::array<T**, 6> all() { return {&sum, &square, &max, &max_ties, &min, &min_ties}; }
   bool any() const { return sum || square || max || min; }
 
-  void clear(long n) const {
+  // The numbers from begin to end as they are before the first message.
+  void clear(long begin, long end) const {
     for (T* zero : {sum, square, max_ties, min_ties})
-      if (zero) std::fill_n(zero, n, T(0));
-    if (max) std::fill_n(max, n, -std::numeric_limits<T>::infinity());
-    if (min) std::fill_n(min, n, std::numeric_limits<T>::infinity());
+      if (zero) std::fill(zero + begin, zero + end, T(0));
+    if (max) std::fill(max + begin, max + end, -std::numeric_limits<T>::infinity());
+    if (min) std::fill(min + begin, min + end, std::numeric_limits<T>::infinity());
   }
+};
+
+// Statistics of nodes that are cleared shortly before they are added to, while they are in the cache.
+template <class T>
+class Cleared {
+ public:
+  Cleared(const Statistics<T>& statistics, long nodes, long width) : of_(statistics), nodes_(nodes), width_(width) {}
+  ~Cleared() { before(nodes_); }
+
+  const Statistics<T>& at(const Tile& tile) {
+    for (const Segment& s : tile.segments) before(s.destination + 1);
+    return of_;
+  }
+
+ private:
+  void before(long node) {
+    if (node <= first_) return;
+    of_.clear(first_ * width_, node * width_);
+    first_ = node;
+  }
+
+  const Statistics<T>& of_;
+  long nodes_, width_, first_ = 0;  // of the nodes that are left
 };
 
 template <class T>

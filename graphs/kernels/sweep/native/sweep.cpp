@@ -9,10 +9,10 @@
 #include "threads.h"
 
 // Tiles as large as the first cache holds all their buffers of.
-inline long tile_size(const Program& p, bool on_lines) {
+inline long tile_size(const Program& p, bool in_registers) {
   long widest = std::max({p.D, p.H, p.G});
   bool only_reads = p.K == 0 && p.message == EDGE && p.encoder == STORED;
-  if (on_lines && p.K == 0) return 512;
+  if (in_registers) return 512;
   return only_reads ? 256 : std::min(std::max(4608 / widest / 12 * 12, 12L), 144L);
 }
 
@@ -70,21 +70,23 @@ void forward(const Program& p, const Weights<T>& w, const S* edges, const int64_
   std::array<long, 6> sizes;
   sizes.fill(n);
   for (long t = 1; t < threads; t++) memory.push_back(replace<T>(parts[t].all(), sizes));
-  for (const Statistics<T>& part : parts) part.clear(n);
   bool only_sums = !kept && statistics.sum && !statistics.square && !statistics.max && !statistics.min;
   std::optional<Readers<T>> readers = readers_of(p, w, only_sums);
-  long size = tile_size(p, bool(readers));
+  bool direct = Sweep<S, T>::reads_in_place(p) && is_direct(p, w.We, only_sums);
+  long size = tile_size(p, direct || (readers && p.K == 0));
   bool mapped = maps_sums(p, w, only_sums);
   std::vector<Buffer<T>> hidden = hidden_sums<T>(p, mapped, threads);
   in_ranges(p.edges, threads, [&](long thread, long begin, long end) {
-    Sweep<S, T> sweep(p, w, edges, size, statistics.max || statistics.min);
+    Sweep<S, T> sweep(p, w, edges, direct ? 0 : size, statistics.max || statistics.min);
     std::optional<LineChain<S, T>> chain;
     if (readers) chain.emplace(p, w, *readers, edges, size);
+    Cleared<T> part(parts[thread], p.nodes, p.G);
     for_tiles(p, rows, col, begin, end, size, [&](const Tile& tile) {
-      if (chain && chain->load(tile)) return chain->add(tile, parts[thread].sum);
-      if (mapped) return sweep.reduce_hidden(tile, parts[thread].sum, hidden[thread].get());
+      const Statistics<T>& to = part.at(tile);
+      if (chain && chain->load(tile)) return chain->add(tile, to.sum);
+      if (mapped) return sweep.reduce_hidden(tile, to.sum, hidden[thread].get());
       sweep.update(tile);
-      if (statistics.any()) sweep.reduce_messages(tile, parts[thread]);
+      if (to.any()) sweep.reduce_messages(tile, to);
       // Last, for it may take the place of the states that were read.
       if (kept) store_rows(sweep.state(p.K), p.D, tile.size, p.columns, kept + tile.begin * p.columns);
     });
@@ -107,7 +109,7 @@ void backward(const Program& p, const Weights<T>& w, const S* edges, const int64
   Turned<T> turned(p, w);
   bool only_sums = !grad_edges && nodes.sum && !nodes.square && !nodes.max && !nodes.min;
   std::optional<Readers<T>> readers = readers_of(p, w, only_sums);
-  long size = tile_size(p, bool(readers));
+  long size = tile_size(p, readers && p.K == 0);
   bool mapped = maps_sums(p, w, only_sums);
   std::vector<Buffer<T>> hidden = hidden_sums<T>(p, mapped, threads);
   Buffer<T> of_hidden(mapped ? p.nodes * p.H : 0);

@@ -29,6 +29,11 @@ class Sweep {
     raw_ = Buffer<T>(size_ * p.raw);
   }
 
+  // Whether edges need no conversion: the states before the updates are where they are stored.
+  static bool reads_in_place(const Program& p) {
+    return std::is_same_v<S, T> && p.encoder == STORED && p.columns == p.D;
+  }
+
   // ---- forward: state(K) are the edge states after the updates
 
   void update(const Tile& tile) {
@@ -68,14 +73,20 @@ class Sweep {
     direct_ = nullptr;
     if (p_.encoder == STORED) {
       const S* from = edges_ + tile.begin * p_.columns;
-      // Rows that need no conversion are read where they are.
+      if (p_.K || w_.We) ask_ahead(from, tile.size * p_.columns);
       if constexpr (std::is_same_v<S, T>)
-        if (p_.columns == p_.D) direct_ = from;
+        if (reads_in_place(p_)) direct_ = from;
       if (!direct_) load_rows(from, tile.size, p_.columns, states_[0].get(), p_.D);
       return;
     }
     load_rows(edges_ + tile.begin * p_.raw, tile.size, p_.raw, raw_.get(), p_.raw);
     encode(tile.size);
+  }
+
+  // As many numbers after these, into the second cache: a product reads many rows at once, which the processor does not
+  // foresee.
+  static void ask_ahead(const S* rows, long count) {
+    for (long i = 0; i < count; i += 64 / sizeof(S)) __builtin_prefetch(rows + count + i, 0, 2);
   }
 
   // e = relu(w enc_a + enc_b)
