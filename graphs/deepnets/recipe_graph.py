@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from graphs.deepnets.layers import Place, Shape, Value
 from graphs.deepnets.plan import Plan
-from graphs.deepnets.walking import Place, Shape, Value, walk
+from graphs.deepnets.walking import walk
 from graphs.op_graph import ComputationGraph, OpNode
 from graphs.primitives import Ends, PrimitiveBuilder
 from graphs.recipe import Recipe

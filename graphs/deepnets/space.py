@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Images on which sizes are judged, whatever the images that are asked for: those of CIFAR-10 and ImageNet.
 JUDGED = (((3, 32, 32), False), ((3, 224, 224), True))
-JUDGED_AT = {"C": 32, "fc_dim": 256, "outputs": 10}
+JUDGED_AT: dict[str, Any] = {"C": 32, "fc_dim": 256, "outputs": 10}
 # Pixels a side from which the stem shrinks images.
 LARGE = 128
 # Cells of a deep network are drawn with fewer steps; their kernels of 5 and 7 take much memory.
@@ -73,10 +73,11 @@ def sample(split: Split, draw: Draw, shape: list[int], outputs: int) -> Recipe:
         if found is None:
             continue
         try:
-            sizes = [_size(found, *images) for images in JUDGED]
+            plan = Plan(**{**found, **JUDGED_AT})
         except ValueError:
             # Its output depends on no input.
             continue
+        sizes = [parameter_count(plan, *images) for images in JUDGED]
         if max(sizes) <= split.largest:
             width, head = _widths(split, draw, found, sizes[0])
             genotype = found["genotype"].to_dict()
@@ -144,9 +145,10 @@ def _is_rejected(genotype: Genotype) -> bool:
     )
 
 
-def _size(arguments: Mapping[str, Any], shape: tuple[int, ...], large_images: bool) -> int:
+def parameter_count(plan: Plan, shape: tuple[int, int, int], large_images: bool) -> int:
+    """Parameters of a network at the width by which it is judged, on other images."""
     count = Count()
-    walk(Plan(**{**arguments, **JUDGED_AT, "input_shape": shape, "large_images": large_images}), count, batch=1)
+    walk(replace(plan, **JUDGED_AT, input_shape=shape, large_images=large_images), count, batch=1)
     return count.parameters
 
 
