@@ -147,13 +147,9 @@ class DeepNetsFile:
 
     def _arrays(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         found = self.file[self.split][str(number)]
-        adjacency, rows = found["adj"][()], found["nodes"][()]
-        count = len(adjacency)
-        if (
-            adjacency.shape != (count, count)
-            or rows.shape != (count, 3)
-            or {adjacency.dtype.kind, rows.dtype.kind} != {"u"}
-        ):
+        adjacency, rows = np.asarray(found["adj"][()]), np.asarray(found["nodes"][()])
+        fits = rows.shape[1:] == (3,) and adjacency.shape == rows.shape[:1] * 2
+        if not fits or {adjacency.dtype.kind, rows.dtype.kind} != {"u"}:
             raise ValueError(
                 f"expected adj [N, N] and nodes [N, 3] of unsigned numbers, got {adjacency.dtype} "
                 f"{list(adjacency.shape)} and {rows.dtype} {list(rows.shape)}"
