@@ -99,16 +99,27 @@ class ComputationGraph:
         [[0, 1, 2], [0, 0, 1], [0, 0, 0]]
         """
         count = self.num_nodes
-        # Rows are ends of paths. No path has `count` edges, so that this much stands for none.
-        lengths = np.full((count, count), count, dtype=np.int32)
-        for node, before in enumerate(self.predecessors):
-            if before:
-                # Nodes are in topological order: the rows of producers are complete.
-                lengths[list(before), :node].min(0, out=lengths[node, :node])
-                lengths[node, :node] += 1
-                lengths[node, list(before)] = 1
-        lengths[lengths > min(max_distance, count - 1)] = 0
-        return torch.from_numpy(lengths.T.astype(np.int64, order="C"))
+        # No path has `count` edges, so that this much and more stands for none; it grows to twice as much.
+        lengths = np.full((count, count), count, np.int16 if count < 2**14 else np.int32)
+        rows = list(lengths)
+        # Nodes are in topological order: backwards, the rows of what reads a node are complete.
+        for node, readers in reversed(list(enumerate(self._readers()))):
+            row = rows[node]
+            if readers:
+                nearest = rows[readers[0]]
+                for reader in readers[1:]:
+                    nearest = np.minimum(nearest, rows[reader], out=row)
+                np.add(nearest, 1, out=row)
+            row[node] = 0
+        lengths *= lengths <= min(max_distance, count - 1)
+        return torch.from_numpy(lengths.astype(np.int64))
+
+    def _readers(self) -> list[list[int]]:
+        """Of each node, those that read its value."""
+        found: list[list[int]] = [[] for _ in self.nodes]
+        for producer, consumer in self.edges:
+            found[producer].append(consumer)
+        return found
 
     def reduced(self, only_parameters: bool = False) -> ComputationGraph:
         """The graph of primitives that graph hypernetworks read; see :mod:`graphs.primitives`.
