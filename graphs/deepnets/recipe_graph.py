@@ -16,8 +16,8 @@ FAMILY = "deepnet"
 
 
 def recipe_graph(recipe: Recipe, *, batch: int = 2, only_parameters: bool = False) -> ComputationGraph:
-    """``graphs.computation_graph(recipe.build(), *recipe.example_input(batch)).reduced(only_parameters)``, more than fifty
-    times as fast.
+    """``graphs.computation_graph(recipe.build(), *recipe.example_input(batch)).reduced(only_parameters)``, more than
+    fifty times as fast.
 
     Args:
         recipe: of the family ``deepnet``.

@@ -37,7 +37,7 @@ def test_the_graph_is_the_traced_one(space: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("space", SPLITS)
 def test_hundreds_of_graphs_are_the_traced_ones(space: str) -> None:
-    assert [seed for seed in range(100, 300) if not is_equal(space, seed)] == []
+    assert [seed for seed in range(100, 200) if not is_equal(space, seed)] == []
 
 
 SIZES = [(1, 8, 8), (3, 32, 32), (2, 5, 7), (1, 1, 1), (3, 128, 160)]
