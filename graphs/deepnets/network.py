@@ -123,10 +123,24 @@ class DeepNet(nn.Module):
         dropout: float = Plan.dropout,
     ):
         super().__init__()
-        genes = DEFAULT if genotype is None else Genotype.from_dict(genotype)
-        stem, head = (ks, stem_type, stem_pool), (fc_layers, fc_dim, glob_avg)
-        plan = Plan(input_shape, outputs, genes, C, n_cells, *stem, norm, preproc, C_mult, *head, large_images, dropout)
-        self.plan = plan
+        self.plan = plan = Plan(
+            genotype=DEFAULT if genotype is None else Genotype.from_dict(genotype),
+            input_shape=input_shape,
+            outputs=outputs,
+            C=C,
+            n_cells=n_cells,
+            ks=ks,
+            stem_type=stem_type,
+            stem_pool=stem_pool,
+            norm=norm,
+            preproc=preproc,
+            C_mult=C_mult,
+            fc_layers=fc_layers,
+            fc_dim=fc_dim,
+            glob_avg=glob_avg,
+            large_images=large_images,
+            dropout=dropout,
+        )
         _add_stem(self, plan)
         self.cells = nn.ModuleDict({str(c.index): Cell(c, plan.norm, plan.preproc) for c in plan.cells})
         self.classifier = nn.Sequential(*_head(plan))

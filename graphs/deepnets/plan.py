@@ -74,8 +74,8 @@ class Plan:
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Plan:
         """That of the keywords of a network, as JSON holds them."""
-        genotype = Genotype.from_dict(arguments["genotype"]) if "genotype" in arguments else DEFAULT
-        return cls(**{**arguments, "genotype": genotype})
+        told = arguments.get("genotype")
+        return cls(**{**arguments, "genotype": DEFAULT if told is None else Genotype.from_dict(told)})
 
     def __post_init__(self) -> None:
         for name, choices in (("norm", NORMS), ("stem_type", (0, 1)), ("C_mult", (1, 2)), ("ks", (3, 5, 7))):
