@@ -163,6 +163,9 @@ class DeepNetsFile:
             word, cell, op = self.words.read(row)
             primitive = primitive_of(word)
             nodes.append((primitive, parameters_of(primitive, cell, op, shapes)))
+        left = sorted(shapes.keys() - {name for _, parameters in nodes for name in parameters})
+        if left:
+            raise ValueError(f"no node holds the parameters {', '.join(left[:3])} ({len(left)} in all)")
         edges = [(int(a), int(b)) for a, b in np.argwhere(adjacency == 1)]
         # Consumers in order, as the writer's.
         return make_graph(nodes, sorted(edges, key=lambda edge: (edge[1], edge[0])))

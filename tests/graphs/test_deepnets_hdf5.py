@@ -178,6 +178,18 @@ def test_damaged_and_foreign_files_are_told(path: Path, damage, told: str) -> No
         nets[0]
 
 
+def test_parameters_without_a_node_are_told(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        nodes = file["test/0/nodes"][()]
+        nodes[-1] = nodes[0]
+        file["test/0/nodes"][...] = nodes
+    with (
+        DeepNetsFile(path, "test") as nets,
+        pytest.raises(ValueError, match=r"no node holds .*classifier\.3\.bias \(1 in"),
+    ):
+        nets[0]
+
+
 def test_distances_that_are_none_are_told(path: Path) -> None:
     with h5py.File(path, "a") as file:
         adjacency = file["test/0/adj"][()]
