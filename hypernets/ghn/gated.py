@@ -98,10 +98,5 @@ class GatedPropagation(nn.Module):
     def _message_maps(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The layers of the MLPs side by side: weight, transposed, and bias of the first, then of the second."""
         mlps = [mlp for mlp in (self.edges, self.paths) if mlp is not None]
-        first, second = ([layers[i] for layers in mlps] for i in (0, 2))
-        return (
-            torch.cat([layer.weight for layer in first]).T,
-            torch.cat([layer.bias for layer in first]),
-            torch.block_diag(*[layer.weight for layer in second]).T,
-            torch.cat([layer.bias for layer in second]),
-        )
+        first, first_bias, second, second_bias = zip(*[mlp.parameters() for mlp in mlps], strict=True)
+        return torch.cat(first).T, torch.cat(first_bias), torch.block_diag(*second).T, torch.cat(second_bias)

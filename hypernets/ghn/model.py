@@ -42,6 +42,8 @@ class GHN(nn.Module):
         weight_norm: whether parameters are brought to a scale; see :mod:`hypernets.ghn.normalising`.
         layers, heads: of the Graphormer. rank: of the low-rank decoder.
         primitives: rows of the table of primitives, 15 in published checkpoints.
+
+    Raises ValueError for keywords that make no model.
     """
 
     def __init__(
@@ -62,8 +64,7 @@ class GHN(nn.Module):
         primitives: int = len(PRIMITIVES),
     ) -> None:
         super().__init__()
-        out, inputs, height, width = max_shape
-        largest: Size4 = (out, inputs, height, width)
+        largest = _checked(max_shape, hidden)
         self.name = name
         self.config: dict[str, Any] = {
             "num_classes": num_classes,
@@ -80,11 +81,11 @@ class GHN(nn.Module):
             "primitives": primitives,
         }
         self.num_classes, self.weight_norm = num_classes, weight_norm
-        self.encoder = NodeEncoder(hidden, num_classes, width, primitives)
+        self.encoder = NodeEncoder(hidden, num_classes, max(largest[2:]), primitives)
         self.propagation = make_propagation(propagation, hidden, virtual_edges, layers, heads)
         self.norm = nn.LayerNorm(hidden) if layer_norm else nn.Identity()
         self.decoder = make_decoder(decoder, hidden, largest, num_classes, rank)
-        self.vectors = VectorDecoder(hidden, max(out, inputs), num_classes)
+        self.vectors = VectorDecoder(hidden, max(largest[:2]), num_classes)
 
     def forward(self, architectures: Sequence[Architecture]) -> list[dict[str, Tensor]]:
         """All parameters of each architecture by name, as the module stores them; differentiable."""
@@ -164,3 +165,13 @@ class GHN(nn.Module):
         if block.shape[2:] != (height, width):
             block = self.decoder.kernels.grow(block, height, width)
         return repeat(repeat(block, 1, inputs), 0, out).contiguous()
+
+
+def _checked(max_shape: Sequence[int], hidden: int) -> Size4:
+    """``max_shape``, once the sizes fit each other."""
+    if len(max_shape) != 4 or min(max_shape) < 1:
+        raise ValueError(f"expected four sizes (out, in, height, width) of at least 1 in max_shape, got {max_shape}")
+    if hidden % 4:
+        raise ValueError(f"expected hidden to be a multiple of 4, got {hidden}; four sizes are embedded in it")
+    out, inputs, height, width = max_shape
+    return out, inputs, height, width
