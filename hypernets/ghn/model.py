@@ -30,6 +30,8 @@ class Group(NamedTuple):
 class GHN(nn.Module):
     """A graph hypernetwork: nodes are encoded, exchange messages, and are decoded to parameters.
 
+    Keywords that make no model raise ValueError.
+
     Args:
         name: of the model in :mod:`hypernets.registry`.
         num_classes: of the last layers that it writes with a head of their own; others are written as other layers are.
@@ -42,8 +44,6 @@ class GHN(nn.Module):
         weight_norm: whether parameters are brought to a scale; see :mod:`hypernets.ghn.normalising`.
         layers, heads: of the Graphormer. rank: of the low-rank decoder.
         primitives: rows of the table of primitives, 15 in published checkpoints.
-
-    Raises ValueError for keywords that make no model.
     """
 
     def __init__(
