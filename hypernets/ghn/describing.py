@@ -21,7 +21,6 @@ from hypernets.ghn.vocabulary import in_words_of
 def describe(
     module: nn.Module,
     *inputs: Any,
-    num_classes: int | None = None,
     primitives: Sequence[str] = PRIMITIVES,
     **kwargs: Any,
 ) -> Architecture:
@@ -30,8 +29,7 @@ def describe(
     Args:
         module: any network. Its present values say at which scale tables, embeddings and layer scales are written.
         inputs, kwargs: example inputs.
-        num_classes: outputs that the hypernetwork writes a classifier for; any number by default.
-        primitives: the words that it knows.
+        primitives: the words that the hypernetwork knows.
 
     Raises UntraceableError (a ValueError) when the forward pass fails or the module holds what is no tensor.
 
@@ -40,7 +38,7 @@ def describe(
     [('2.weight', 3, 'classifier'), ('2.bias', 4, 'classifier_bias')]
     """
     graph = computation_graph(module, *inputs, **kwargs).reduced()
-    found = describe_graph(graph, num_classes=num_classes, primitives=primitives, own=own_rules(module))
+    found = describe_graph(graph, primitives=primitives, own=own_rules(module))
     parameters = dict(module.named_parameters())
     targets = tuple(t for t in found.targets if _unwritable(parameters[t.name]) is None)
     written = {t.name for t in targets}
@@ -52,7 +50,6 @@ def describe(
 def describe_graph(
     graph: ComputationGraph,
     *,
-    num_classes: int | None = None,
     primitives: Sequence[str] = PRIMITIVES,
     own: Mapping[str, OwnRule] | None = None,
 ) -> Architecture:
@@ -60,7 +57,7 @@ def describe_graph(
 
     Args:
         graph: of ``computation_graph(...).reduced()``, or that of a sampled recipe.
-        num_classes, primitives: see :func:`describe`.
+        primitives: see :func:`describe`.
         own: the rules by which the module initialises its parameters; the usual ones where absent.
 
     Raises ValueError for a graph that is not reduced.
@@ -72,7 +69,7 @@ def describe_graph(
     for number, at in zip(numbers, (i for i, node in enumerate(graph.nodes) if node.parameters), strict=True):
         for target in targets_at(graph.nodes[at], number, own or {}):
             # Where a layer is used again or tied, its first use speaks of it.
-            targets.setdefault(target.name, as_head(target, num_classes) if at in heads else target)
+            targets.setdefault(target.name, as_head(target) if at in heads else target)
     return Architecture(
         primitive=torch.tensor([primitives.index(node.name) for node in worded.nodes], dtype=torch.int64),
         shape=_shapes(worded, targets),

@@ -45,9 +45,9 @@ def _walk(graph: ComputationGraph, at: int) -> set[int]:
         at = before[0]
 
 
-def as_head(target: Target, num_classes: int | None) -> Target:
-    """The target of a classifier's node: written by the heads of the hypernetwork where it has as many outputs."""
-    outputs, _, height, width = target.canonical
-    if num_classes not in (None, outputs) or height * width > 1:
+def as_head(target: Target) -> Target:
+    """The target of a classifier's node, to be written by the heads of the hypernetwork."""
+    _, _, height, width = target.canonical
+    if height * width > 1:
         return target
     return replace(target, decoder=_DECODERS.get((target.decoder, target.kind), target.decoder))

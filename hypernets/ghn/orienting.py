@@ -49,10 +49,15 @@ def oriented(node: OpNode, shape: Shape) -> Oriented:
         return _transposed(node, shape) if node.arguments.get("transposed") else _convolution(shape)
     if len(shape) > 2:
         return _bilinear(shape) if node.layer == "Bilinear" else _experts(node, shape)
+    return _matrix(node, shape)
+
+
+def _matrix(node: OpNode, shape: Shape) -> Oriented:
+    """No rectifier follows the weights of a recurrent layer, whose gates all have the fan-in of one."""
     beta = 1.0 if node.name == "recurrent" else 2.0
-    if _is_output_first(node, shape):
-        return Oriented((shape[0], shape[1], 1, 1), (0, 1), shape[1], beta)
-    return Oriented((shape[1], shape[0], 1, 1), (1, 0), shape[0], beta)
+    axes = (0, 1) if _is_output_first(node, shape) else (1, 0)
+    inputs = shape[axes[1]]
+    return Oriented((shape[axes[0]], inputs, 1, 1), axes, inputs, beta)
 
 
 def _is_convolution(node: OpNode, shape: Shape) -> bool:
@@ -77,7 +82,7 @@ def _transposed(node: OpNode, shape: Shape) -> Oriented:
 
 def _kernel(sizes: Shape) -> tuple[int, int]:
     """Height and width; of a line its length is the height, of a volume depth and height are one axis."""
-    return (math.prod(sizes[:-1]), sizes[-1]) if len(sizes) > 1 else (*sizes, 1)
+    return (sizes[0], 1) if sizes[1:] == () else (math.prod(sizes[:-1]), sizes[-1])
 
 
 def _bilinear(shape: Shape) -> Oriented:
@@ -88,10 +93,8 @@ def _bilinear(shape: Shape) -> Oriented:
 def _experts(node: OpNode, shape: Shape) -> Oriented:
     """A stack of matrices, one below the other: every matrix has its own fan-in."""
     *stack, first, last = range(len(shape))
-    if _is_output_first(node, shape[-2:], default=False):
-        axes = (*stack, first, last)
-    else:
-        axes = (*stack, last, first)
+    matrix = (first, last) if _is_output_first(node, shape[-2:], default=False) else (last, first)
+    axes = (*stack, *matrix)
     inputs = shape[axes[-1]]
     return Oriented((math.prod(shape) // inputs, inputs, 1, 1), axes, inputs, 2.0)
 
