@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from hypernets.ghn.normalising import normalise
 from hypernets.ghn.propagating import make_propagation
 from hypernets.ghn.target import Size4, Target
 from hypernets.ghn.tiling import copies, repeat
+
+if TYPE_CHECKING:
+    from hypernets.ghn.report import Report
 
 
 class Group(NamedTuple):
@@ -44,6 +47,7 @@ class GHN(nn.Module):
         weight_norm: whether parameters are brought to a scale; see :mod:`hypernets.ghn.normalising`.
         layers, heads: of the Graphormer. rank: of the low-rank decoder.
         primitives: rows of the table of primitives, 15 in published checkpoints.
+        trained_steps: how long it was trained; with 0 a prediction warns.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class GHN(nn.Module):
         heads: int = 8,
         rank: int = 32,
         primitives: int = len(PRIMITIVES),
+        trained_steps: int = 0,
     ) -> None:
         super().__init__()
         largest = _checked(max_shape, hidden)
@@ -79,6 +84,7 @@ class GHN(nn.Module):
             "heads": heads,
             "rank": rank,
             "primitives": primitives,
+            "trained_steps": trained_steps,
         }
         self.num_classes, self.weight_norm = num_classes, weight_norm
         self.encoder = NodeEncoder(hidden, num_classes, max(largest[2:]), primitives)
@@ -125,6 +131,19 @@ class GHN(nn.Module):
         """How often what is decoded is repeated along ``(out, in, height, width)`` to fill a target."""
         return copies(target.canonical, self._size(self.decoder_of(target), target))
 
+    def predict(self, module: nn.Module, *inputs: Any, **options: Any) -> tuple[dict[str, Tensor], Report]:
+        """A state_dict for a user's module, and a report of every parameter; see :func:`predicting.predict`.
+
+        >>> from hypernets import create
+        >>> net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 10))
+        >>> weights, report = create("ghn2", hidden=8, trained_steps=1).predict(net, torch.zeros(1, 4))
+        >>> net.load_state_dict(weights), report.share
+        (<All keys matched successfully>, 1.0)
+        """
+        from hypernets.ghn.predicting import predict
+
+        return predict(self, module, *inputs, **options)
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``config.json``; :func:`hypernets.load` reads them."""
         from metanets.hub import save_pretrained
@@ -152,8 +171,9 @@ class GHN(nn.Module):
             "vector": lambda: self.vectors(x, SHIFT if group.kind == "shift" else SCALE, group.size[0]),
             "classifier_bias": lambda: self.vectors.classify(x),
         }
-        kind = group.kind if self.weight_norm else "position"
-        decoded = normalise(kind, decode[group.decoder](), x.new_tensor([t.gain for t in targets]))
+        decoded = decode[group.decoder]()
+        if self.weight_norm:
+            decoded = normalise(group.kind, decoded, x.new_tensor([t.gain for t in targets]))
         return [
             t.stored(self._fill(p.reshape(*p.shape, *[1] * (4 - p.dim())), t.canonical))
             for t, p in zip(targets, decoded, strict=True)

@@ -131,7 +131,7 @@ def _steadied(
 def notes_on(ghn: GHN, module: nn.Module, architecture: Architecture) -> list[str]:
     """What the owner has to know of the hypernetwork and of the whole; an untrained one is told by a warning too."""
     notes = []
-    if not int(getattr(ghn, "trained_steps", 0)):
+    if not ghn.config["trained_steps"]:
         notes.append("the hypernetwork is untrained: its weights are random, and so are the parameters it predicts")
         warnings.warn(notes[0] + "; load a trained one with hypernets.load", stacklevel=3)
     for target in architecture.targets:

@@ -138,6 +138,7 @@ def _model(config: Mapping[str, Any]) -> GHN:
         "layer_norm": config.get("layernorm", False),
         "weight_norm": config.get("weight_norm", False),
         "primitives": len(PUBLISHED),
+        "trained_steps": 1,  # How long is not told.
     }
     if config.get("layers") and not config.get("is_ghn2", False):
         size = {"layers": config["layers"], "heads": config["heads"]}
