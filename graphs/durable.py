@@ -3,18 +3,28 @@
 import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import RawIOBase
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write ``data`` under a temporary name, flush it to the disk, then rename it to ``path``."""
+    with durable_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def durable_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file to write in pieces; it becomes ``path`` at the end of the block, and is gone where the block fails."""
     # The number keeps two writers of one file apart, on whatever machines: the last rename wins, and neither sees half
     # of the other.
     temporary = path.with_name(f"{path.name}.{secrets.randbits(48)}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

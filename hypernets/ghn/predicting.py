@@ -106,10 +106,10 @@ def _assembled(
             weights[name] = written[first[name]].to(device, entry.dtype)
         elif (values := own[name]) is not None:
             weights[name] = values
-    return weights, [_kept(row, NOT_FINITE) if row.name in unusable else row for row in rows]
+    return weights, [kept(row, NOT_FINITE) if row.name in unusable else row for row in rows]
 
 
-def _kept(row: ReportRow, reason: str) -> ReportRow:
+def kept(row: ReportRow, reason: str) -> ReportRow:
     return ReportRow(row.name, row.shape, OWN, reason=reason)
 
 
