@@ -62,7 +62,7 @@ def predict(
     notes = notes_on(ghn, module, architecture)
     if not _is_meta(module):
         rows = _steadied(module, weights, rows, inputs, kwargs, within)
-        notes += _statistics(module, weights, batches)
+    notes += statistics_notes(module, weights, batches)
     return weights, Report(tuple(rows), tuple(notes))
 
 
@@ -145,16 +145,16 @@ def notes_on(ghn: GHN, module: nn.Module, architecture: Architecture) -> list[st
     return notes
 
 
-def _statistics(module: nn.Module, weights: dict[str, Tensor], batches: Iterable[Any] | None) -> list[str]:
-    """Estimate statistics where there is data; what else is to be done with them."""
+def statistics_notes(module: nn.Module, weights: dict[str, Tensor], batches: Iterable[Any] | None = None) -> list[str]:
+    """Estimate statistics into ``weights`` where there is data; what else is to be done with them."""
     norms = norms_with_statistics(module)
     if not norms:
         return []
     if batches is not None:
         count = estimate_statistics(module, weights, batches)
-        return [f"running statistics of {len(norms)} norms are those of {count} batches"]
+        return [f"norms with running statistics: {len(norms)}; they are those of {count} batches"]
     return [
-        f"running statistics of {len(norms)} norms are those of the module as it was given; estimate them with "
+        f"norms with running statistics: {len(norms)}; they are those of the module as given: estimate them with "
         "predict(..., batches=[...]), or call hypernets.use_batch_statistics(module) after loading the weights"
     ]
 

@@ -94,11 +94,16 @@ class Report:
         table = [("parameter", "shape", "by", "decoder", "remark")]
         for row in self.rows:
             table.append((row.name, "x".join(map(str, row.shape)) or "scalar", row.by, row.decoder, row.remark))
+        return "\n".join([*_aligned(table), self.summary])
+
+    @property
+    def summary(self) -> str:
+        """The totals and the notes."""
         total = (
             f"{self.predicted:,} of {self.parameters:,} parameters predicted ({self.share:.1%}), "
             f"in {self.tensors_predicted} of {len(self.rows)} tensors"
         )
-        return "\n".join([*_aligned(table), total, *(f"note: {note}" for note in self.notes)])
+        return "\n".join([total, *(f"note: {note}" for note in self.notes)])
 
     def to_dict(self) -> dict[str, Any]:
         return {

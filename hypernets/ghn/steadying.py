@@ -73,7 +73,7 @@ class _Watch(TorchDispatchMode):
         super().__init__()
         self.levels: list[Level] = []
         self._state = state
-        self._names = {_memory(t): name for name, t in reversed(state.items()) if t.is_floating_point()}
+        self._names = {_memory(t): name for name, t in reversed([*state.items()]) if t.is_floating_point()}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

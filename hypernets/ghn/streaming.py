@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from graphs.durable import durable_file
 from graphs.layout import flat_layout
 from hypernets.ghn.own_values import OwnValues
-from hypernets.ghn.predicting import NOT_FINITE, kept, notes_on, read, report_rows
-from hypernets.ghn.report import PREDICTED, Report, ReportRow
+from hypernets.ghn.predicting import NOT_FINITE, kept, notes_on, read, report_rows, statistics_notes
+from hypernets.ghn.report import Report, ReportRow
 
 if TYPE_CHECKING:
     from hypernets.ghn.model import GHN
@@ -84,15 +84,29 @@ def predict_to_file(ghn: GHN, module: nn.Module, inputs: tuple[Any, ...], path: 
             rows[slot.name] = kept(rows[slot.name], NOT_FINITE)
         found = own[slot.name]
         if found is None:
-            raise ValueError(f"{slot.name} has no finite prediction and no rule of its own; build the module on the CPU")
+            raise ValueError(
+                f"{slot.name} has no finite prediction and no rule of its own; build the module on the CPU"
+            )
         return found
 
     with torch.no_grad():
         write_safetensors(Path(path), slots, value)
-    notes = notes_on(ghn, module, architecture)
+    notes = notes_on(ghn, module, architecture) + statistics_notes(module, {})
     if left_out:
         notes.append(f"left out of the file, for they have no values on the meta device: {', '.join(left_out)}")
     return Report(tuple(_without_values(row, left_out) for row in rows.values()), tuple(notes))
+
+
+def save_weights(path: str | Path, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Write a state_dict of ``module`` as a safetensors file, ties once, whole or not at all."""
+    tied = _tied(module)
+    slots = [Slot(name, t.dtype, tuple(t.shape)) for name, t in weights.items() if name not in tied]
+    write_safetensors(Path(path), slots, lambda slot: weights[slot.name].detach())
+
+
+def _tied(module: nn.Module) -> set[str]:
+    """The later names of tensors that have several."""
+    return {e.name for e in flat_layout(module).entries if e.tied_to is not None}
 
 
 def _without_values(row: ReportRow, left_out: Iterable[str]) -> ReportRow:
@@ -101,7 +115,7 @@ def _without_values(row: ReportRow, left_out: Iterable[str]) -> ReportRow:
 
 def _slots(module: nn.Module, targets: set[str], own: OwnValues) -> tuple[list[Slot], list[str]]:
     """What the file is to hold, and the entries that have neither a prediction nor a value."""
-    tied = {e.name for e in flat_layout(module).entries if e.tied_to is not None}
+    tied = _tied(module)
     slots, left_out = [], []
     for name, entry in module.state_dict(keep_vars=True).items():
         if name in tied:
@@ -149,4 +163,4 @@ def _header(slots: list[Slot]) -> bytes:
 
 def _write(file: BinaryIO, tensor: Tensor) -> None:
     # Viewed as bytes: bfloat16 has no numpy dtype.
-    file.write(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
+    tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tofile(file)
