@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from graphs.commanding import exit_code
-from hypernets.tasks.predict import EXAMPLES, PredictRun, predict
-from hypernets.tasks.show import ListRun, ShowRun, list_, show
+from graphs.importing import resolve
+from hypernets.tasks.predict import EXAMPLES, PredictRun
+from hypernets.tasks.show import ListRun, ShowRun
 
 
 class Verb(NamedTuple):
     """A subcommand.
 
     Args:
-        run: its options, a dataclass. call: what it does with them.
+        run: its options, a dataclass. call: ``module:function`` of them, imported when it is called.
         positional: options given by their place. examples: shown below its help.
     """
 
     run: type
-    call: Callable[[Any], Any]
+    call: str
     positional: tuple[str, ...] = ()
     examples: str | None = None
 
 
 VERBS = {
-    "predict": Verb(PredictRun, predict, ("checkpoint",), EXAMPLES),
-    "show": Verb(ShowRun, show, ("checkpoint",)),
-    "list": Verb(ListRun, list_),
+    "predict": Verb(PredictRun, "hypernets.tasks.predict:predict", ("checkpoint",), EXAMPLES),
+    "show": Verb(ShowRun, "hypernets.tasks.show:show", ("checkpoint",)),
+    "list": Verb(ListRun, "hypernets.tasks.show:list_"),
 }
 
 
@@ -40,7 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     given = _parser().parse_args(sys.argv[1:] if arguments is None else list(arguments))
     verb, options = VERBS[given.command], given[given.command].as_dict()
-    return exit_code("hypernets", lambda: verb.call(configured(verb.run, options)))
+    return exit_code("hypernets", lambda: _done(verb, configured(verb.run, options)))
+
+
+def _done(verb: Verb, run: Any) -> None:
+    resolve(verb.call)(run)
 
 
 def _parser() -> Any:

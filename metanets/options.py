@@ -43,7 +43,7 @@ def configured(run: type, given: Mapping[str, Any]) -> Any:
     """The dataclass of what its parser read. Raises ValueError for elements of lists that are none."""
     lists = {name: get_args(kind)[0] for name, kind in get_type_hints(run).items() if get_origin(kind) is list}
     found = {k: v for k, v in given.items() if k != "config" and not (v is None and k in lists)}
-    return run(**{k: [_element(lists[k], e, k) for e in v] if k in lists else v for k, v in found.items()})
+    return run(**{k: [_element(lists[k], e, k) for e in v or ()] if k in lists else v for k, v in found.items()})
 
 
 def _element(kind: type, value: Any, name: str) -> Any:

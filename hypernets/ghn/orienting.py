@@ -103,7 +103,8 @@ def _is_output_first(node: OpNode, shape: Shape, default: bool = True) -> bool:
     """Whether a matrix is stored [out, in]. Sizes decide, but where both fit the layer's habit."""
     if node.layer in INPUT_FIRST:
         return False
-    if node.layer in OUTPUT_FIRST or "Linear" in node.layer or not node.shape or shape[0] == shape[1]:
+    habitual = node.name == "recurrent" or node.layer in OUTPUT_FIRST or "Linear" in node.layer
+    if habitual or not node.shape or shape[0] == shape[1]:
         return default
     out = node.shape[-1]
     return out == shape[0] or out != shape[1]
