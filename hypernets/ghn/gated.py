@@ -76,6 +76,14 @@ class GatedPropagation(nn.Module):
         self.gru = nn.GRUCell(hidden, hidden)
 
     def forward(self, x: Tensor, batch: ArchitectureBatch) -> Tensor:
+        if torch.is_grad_enabled():
+            return self._sweeps(x, batch)
+        # Hundreds of tiny operations, each a fifth faster where no tensor can ever need a gradient.
+        with torch.inference_mode():
+            out = self._sweeps(x, batch)
+        return out.clone()
+
+    def _sweeps(self, x: Tensor, batch: ArchitectureBatch) -> Tensor:
         for direction in (FORWARD, BACKWARD):
             plan = sweep(batch, direction, self.paths is not None, x)
             x = torch.empty_like(x).index_copy(0, plan.order, self._pass(x[plan.order], plan))
@@ -83,14 +91,14 @@ class GatedPropagation(nn.Module):
 
     def _pass(self, x: Tensor, plan: Sweep) -> Tensor:
         kinds, gru = plan.weights.shape[1], self.gru
+        cell = gru.weight_ih, gru.weight_hh, gru.bias_ih, gru.bias_hh
         first, first_bias, second, second_bias = self._message_maps()
-        factors = plan.weights.flatten(0, 1).split([kinds * size for size in plan.sizes])
+        factors = plan.weights.flatten(0, 1).T.split([kinds * size for size in plan.sizes], dim=1)
         received, updated, done = torch.zeros_like(x), [], 0
         for old, size, factor in zip(x.split(plan.sizes), plan.sizes, factors, strict=True):
-            arrived = received[done : done + size]
-            h = torch.gru_cell(arrived, old, gru.weight_ih, gru.weight_hh, gru.bias_ih, gru.bias_hh)
+            h = torch.gru_cell(received.narrow(0, done, size), old, *cell)
             message = torch.addmm(second_bias, torch.addmm(first_bias, h, first).relu_(), second).relu_()
-            received = torch.addmm(received, factor.T, message.view(kinds * size, -1))
+            received = torch.addmm(received, factor, message.view(kinds * size, -1))
             updated.append(h)
             done += size
         return torch.cat(updated)

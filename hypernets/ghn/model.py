@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -111,6 +112,8 @@ class GHN(nn.Module):
                 groups.setdefault(self._group(target), []).append((first + target.node, owner, target))
         written: list[dict[str, Tensor]] = [{} for _ in batch.targets]
         for group, members in groups.items():
+            # Those of one size side by side are laid out together.
+            members.sort(key=lambda member: member[2].canonical)
             nodes, owners, targets = zip(*members, strict=True)
             x = embeddings[torch.tensor(nodes, device=embeddings.device)]
             for owner, target, parameter in zip(owners, targets, self._decode(group, x, targets), strict=True):
@@ -153,7 +156,8 @@ class GHN(nn.Module):
     def _size(self, decoder: str, target: Target) -> Size4:
         """What is decoded for a target."""
         if decoder == "vector":
-            return min(target.canonical[0], self.vectors.channels), 1, 1, 1
+            # Up to a power of two, so that there are few groups.
+            return min(1 << (target.canonical[0] - 1).bit_length(), self.vectors.channels), 1, 1, 1
         if decoder == "classifier_bias":
             return self.num_classes, 1, 1, 1
         size = self.decoder.fit(target.canonical)
@@ -174,17 +178,17 @@ class GHN(nn.Module):
         decoded = decode[group.decoder]()
         if self.weight_norm:
             decoded = normalise(group.kind, decoded, x.new_tensor([t.gain for t in targets]))
-        return [
-            t.stored(self._fill(p.reshape(*p.shape, *[1] * (4 - p.dim())), t.canonical))
-            for t, p in zip(targets, decoded, strict=True)
-        ]
+        runs = [list(run) for _, run in groupby(targets, key=lambda t: t.canonical)]
+        blocks = decoded.reshape(*decoded.shape, *[1] * (5 - decoded.dim())).split([len(run) for run in runs])
+        filled = (self._fill(block, run[0].canonical) for run, block in zip(runs, blocks, strict=True))
+        return [t.stored(p) for t, p in zip(targets, chain.from_iterable(filled), strict=True)]
 
-    def _fill(self, block: Tensor, canonical: Size4) -> Tensor:
-        """What was decoded, laid out until it has all sizes of a parameter, both ``[out, in, height, width]``."""
+    def _fill(self, blocks: Tensor, canonical: Size4) -> tuple[Tensor, ...]:
+        """Decoded blocks, each laid out until it has all sizes of a parameter. Shapes: ``[n, out, in, h, w]``."""
         out, inputs, height, width = canonical
-        if block.shape[2:] != (height, width):
-            block = self.decoder.kernels.grow(block, height, width)
-        return repeat(repeat(block, 1, inputs), 0, out).contiguous()
+        if blocks.shape[3:] != (height, width):
+            blocks = self.decoder.kernels.grow(blocks.flatten(0, 1), height, width).unflatten(0, (len(blocks), -1))
+        return repeat(repeat(blocks, 2, inputs), 1, out).contiguous().unbind()
 
 
 def _checked(max_shape: Sequence[int], hidden: int) -> Size4:

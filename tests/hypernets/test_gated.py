@@ -67,6 +67,18 @@ def test_architectures_of_a_batch_do_not_see_each_other() -> None:
         torch.testing.assert_close(found, propagated(model, x, architecture), rtol=1e-13, atol=1e-13)
 
 
+def test_without_gradients_the_same_numbers_that_later_layers_may_learn_from() -> None:
+    torch.manual_seed(0)
+    model, architecture = GatedPropagation(8, True), random_architecture(9, 0.3, seed=1)
+    x = torch.randn(9, 8)
+    with torch.no_grad():
+        output = propagated(model, x, architecture)
+    assert torch.equal(output, propagated(model, x, architecture))
+    weight = torch.ones(8, requires_grad=True)
+    (output @ weight).sum().backward()
+    torch.testing.assert_close(weight.grad, output.sum(0))
+
+
 def test_levels_of_a_diamond() -> None:
     distance = torch.tensor([[0, 1, 1, 2, 1], [0, 0, 0, 1, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]])
     assert topological_levels(distance).tolist() == [[0, 1, 1, 2, 1], [2, 1, 1, 0, 0]]
