@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,19 +38,20 @@ class Architecture:
 def architectures() -> Iterator[Architecture]:
     """All of them, the corpora first. tests/ has to be on sys.path."""
     for corpus, names in SMALL.items():
-        builder = importlib.import_module(f"corpus.{corpus}_models")
-        builder.warm()
         for name in names.split():
-            yield Architecture(f"{corpus} {name}", lambda build=builder.build, name=name: _of_case(build(name)))
+            yield Architecture(f"{corpus} {name}", partial(_of_corpus, corpus, name))
     for name in "resnet50 efficientnet_b0 vit_tiny_patch16_224 swin_tiny_patch4_window7_224 convnext_tiny".split():
-        yield Architecture(f"full {name}", lambda name=name: _timm(name, 224))
-    yield Architecture("full maxvit_rmlp_pico_rw_256", lambda: _timm("maxvit_rmlp_pico_rw_256", 256))
+        yield Architecture(f"full {name}", partial(_timm, name, 224))
+    yield Architecture("full maxvit_rmlp_pico_rw_256", partial(_timm, "maxvit_rmlp_pico_rw_256", 256))
     yield Architecture("full gpt2", _gpt2)
     yield Architecture("own unet", lambda: (UNet(), (torch.randn(2, 3, 32, 32),)))
     yield Architecture("own lstm", lambda: (Reader(), (torch.randint(100, (2, 20)),)))
 
 
-def _of_case(case: Any) -> Made:
+def _of_corpus(corpus: str, name: str) -> Made:
+    builder = importlib.import_module(f"corpus.{corpus}_models")
+    builder.warm()
+    case = builder.build(name)
     return case.make(), case.draw(torch.Generator().manual_seed(0))
 
 

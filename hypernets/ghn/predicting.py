@@ -16,7 +16,7 @@ from hypernets.ghn.batch_statistics import estimate_statistics, norms_with_stati
 from hypernets.ghn.describing import describe
 from hypernets.ghn.own_values import OwnValues
 from hypernets.ghn.report import OWN, PREDICTED, Report, ReportRow
-from hypernets.ghn.steadying import steady
+from hypernets.ghn.steadying import steady, steady_tables
 from hypernets.ghn.target import Target
 
 if TYPE_CHECKING:
@@ -57,11 +57,14 @@ def predict(
     architecture, embeddings = read(ghn, module, *inputs, **kwargs)
     with torch.no_grad():
         written = {t.name: ghn.write_one(embeddings, t) for t in architecture.targets}
-    rows = report_rows(ghn, module, architecture)
-    weights, rows = _assembled(module, written, rows)
+        factors = steady_tables(architecture.targets, written, within)
+    weights, rows = _assembled(module, written, report_rows(ghn, module, architecture))
     notes = notes_on(ghn, module, architecture)
-    if not _is_meta(module):
-        rows = _steadied(module, weights, rows, inputs, kwargs, within)
+    if within is not None and not _is_meta(module):
+        predicted = frozenset(row.name for row in rows if row.by == PREDICTED)
+        layers = steady(module, weights, predicted, inputs, kwargs, within)
+        factors = {row.name: factors.get(row.name, 1.0) * layers.get(row.name, 1.0) for row in rows}
+    rows = [replace(row, rescaled=factors.get(row.name, 1.0)) for row in rows]
     notes += statistics_notes(module, weights, batches)
     return weights, Report(tuple(rows), tuple(notes))
 
@@ -103,7 +106,7 @@ def _assembled(
             weights[name] = weights[first[name]]
         elif first[name] in written and first[name] not in unusable:
             device = "cpu" if entry.is_meta else entry.device
-            weights[name] = written[first[name]].to(device, entry.dtype)
+            weights[name] = written[first[name]].to(device, entry.dtype).contiguous()
         elif (values := own[name]) is not None:
             weights[name] = values
     return weights, [kept(row, NOT_FINITE) if row.name in unusable else row for row in rows]
@@ -111,21 +114,6 @@ def _assembled(
 
 def kept(row: ReportRow, reason: str) -> ReportRow:
     return ReportRow(row.name, row.shape, OWN, reason=reason)
-
-
-def _steadied(
-    module: nn.Module,
-    weights: dict[str, Tensor],
-    rows: list[ReportRow],
-    inputs: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    within: float | None,
-) -> list[ReportRow]:
-    if within is None:
-        return rows
-    predicted = frozenset(row.name for row in rows if row.by == PREDICTED)
-    factors = steady(module, weights, predicted, inputs, kwargs, within)
-    return [replace(row, rescaled=factors.get(row.name, 1.0)) for row in rows]
 
 
 def notes_on(ghn: GHN, module: nn.Module, architecture: Architecture) -> list[str]:

@@ -8,7 +8,8 @@ only for what strayed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -19,15 +20,39 @@ from graphs.execution.evaluation import plain_evaluation
 from graphs.execution.trees import map_tensors
 from graphs.primitives import CONTRACTIONS
 from hypernets.ghn.batch_statistics import normalise_by_batch
+from hypernets.ghn.target import Target
 
 _WATCHED = CONTRACTIONS | {"add"}
 
 
-class Level(NamedTuple):
-    """What a layer put out: the parameters it read (a sum of activations none), the root mean square of its values."""
+class Layer(NamedTuple):
+    """One run of a layer.
+
+    Args:
+        parameters: those it reads; a sum of activations none.
+        run: how many layers of the same parameters ran before.
+    """
 
     parameters: tuple[str, ...]
-    rms: float
+    run: int
+
+
+# Root mean squares of what layers put out.
+Levels = dict[Layer, float]
+
+
+def steady_tables(targets: Iterable[Target], written: Mapping[str, Tensor], within: float | None) -> dict[str, float]:
+    """Scale in place tables and embeddings whose values are far from the scale of the own rule, which their gain is;
+    returns the factor of each."""
+    factors: dict[str, float] = {}
+    for target in targets:
+        if within is None or target.kind != "position" or not target.gain:
+            continue
+        times = _rms(written[target.name]) / abs(target.gain)
+        if 0 < times < torch.inf and not 1 / within <= times <= within:
+            factors[target.name] = 1 / times
+            written[target.name].mul_(1 / times)
+    return factors
 
 
 def steady(
@@ -67,29 +92,31 @@ def _run(
 
 
 class _Watch(TorchDispatchMode):
-    """The level of every layer that reads parameters, in the order of the pass."""
+    """The level of every layer that reads parameters."""
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.levels: list[Level] = []
-        self._state = state
+        self.levels: Levels = {}
+        self._runs: Counter[tuple[str, ...]] = Counter()
         self._names = {_memory(t): name for name, t in reversed([*state.items()]) if t.is_floating_point()}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        if func.overloadpacket.__name__ not in _WATCHED or not isinstance(out, Tensor) or not out.is_floating_point():
+        name = func.overloadpacket.__name__
+        if name not in _WATCHED or not _is_dense(out):
             return out
         read = tuple(dict.fromkeys(self._parameters(args)))
-        if not read and func.overloadpacket.__name__ != "add":
+        if not read and name != "add":
             return out
-        level = Level(read, _rms(out))
-        return self.take(level, out, lambda: func(*args, **kwargs))
+        layer = Layer(read, self._runs[read])
+        self._runs[read] += 1
+        self.levels[layer] = _rms(out)
+        return func(*args, **kwargs) if self.stray(layer) else out
 
-    def take(self, level: Level, out: Tensor, again: Any) -> Tensor:
-        """Note a level; returns what the layer is to put out."""
-        self.levels.append(level)
-        return out
+    def stray(self, layer: Layer) -> bool:
+        """Whether the layer's parameters were changed, so that it has to run again."""
+        return False
 
     def _parameters(self, args: Any) -> Iterator[str]:
         for tensor in args:
@@ -100,29 +127,24 @@ class _Watch(TorchDispatchMode):
 class _Steadying(_Watch):
     """Compares with the levels of the own rule, and scales what strays, each parameter once."""
 
-    def __init__(self, state: Mapping[str, Tensor], predicted: frozenset[str], own: list[Level], within: float) -> None:
+    def __init__(self, state: Mapping[str, Tensor], predicted: frozenset[str], own: Levels, within: float) -> None:
         super().__init__(state)
         self.factors: dict[str, float] = {}
         self._seen: set[str] = set()
-        self._predicted, self._own, self._within = predicted, own, within
+        self._state, self._predicted, self._own, self._within = state, predicted, own, within
         self._strayed = False
 
-    def take(self, level: Level, out: Tensor, again: Any) -> Tensor:
-        at = len(self.levels)
-        self.levels.append(level)
-        # A pass whose way depends on its values is compared as far as it is the same.
-        if not self._own[at : at + 1] or self._own[at].parameters != level.parameters:
-            return out
-        factor = self._factor(self._own[at].rms, level.rms)
-        scalable = [n for n in level.parameters if n in self._predicted and n not in self._seen]
-        self._seen.update(level.parameters)
-        if not level.parameters:
+    def stray(self, layer: Layer) -> bool:
+        factor = self._factor(self._own.get(layer, 0.0), self.levels[layer])
+        scalable = [n for n in layer.parameters if n in self._predicted and n not in self._seen]
+        self._seen.update(layer.parameters)
+        if not layer.parameters:
             # Branches that are each near the own rule can add up to what is not: from here on they have to equal it.
             self._strayed = factor is not None
         elif factor and scalable:
             self._scale(scalable, factor)
-            return again()
-        return out
+            return True
+        return False
 
     def _factor(self, own: float, now: float) -> float | None:
         """None where the two are near, or where nothing is to be compared: zero or infinite."""
@@ -139,6 +161,10 @@ class _Steadying(_Watch):
 
 def _memory(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata if tensor.layout == torch.strided else id(tensor)
+
+
+def _is_dense(out: Any) -> bool:
+    return isinstance(out, Tensor) and out.is_floating_point() and out.layout == torch.strided
 
 
 def _rms(values: Tensor) -> float:
