@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
-from graphs.durable import durable_file
+from graphs.durable import written_durably
 from graphs.layout import flat_layout
 from hypernets.ghn.own_values import OwnValues
 from hypernets.ghn.predicting import NOT_FINITE, kept, notes_on, read, report_rows, statistics_notes
@@ -140,7 +140,7 @@ def write_safetensors(path: Path, slots: list[Slot], value: Callable[[Slot], Ten
     {'a': tensor([1., 1.])}
     """
     header = _header(slots)
-    with durable_file(path) as file:
+    with written_durably(path) as temporary, temporary.open("wb") as file:
         file.write(header)
         for slot in slots:
             _write(file, value(slot).to("cpu", slot.dtype))
