@@ -8,6 +8,7 @@ from typing import Any
 from hypernets.ghn.model import GHN
 
 # What differs from the keywords of GHN-2. https://arxiv.org/abs/1810.05749, 2110.13100, 2303.04143, 2405.16287
+# The MLP and GHN-1 trained on DeepNets-1M decode as GHN-2 does; the decoder of the first GHN-1 is ``decoder="mlp"``.
 _MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"propagation": "none"},
     "ghn1": {"virtual_edges": False, "layer_norm": False, "weight_norm": False},

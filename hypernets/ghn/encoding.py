@@ -5,21 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hypernets.ghn.architecture import PRIMITIVES, PUBLISHED
-
-# A model that was trained on the published primitives reads others as the nearest of these.
-NEAREST = {
-    "gn": "bn",
-    "scale": "bn",
-    "mul": "cse",
-    "matmul": "msa",
-    "softmax": "msa",
-    "embedding": "conv",
-    "recurrent": "conv",
-    "parameter": "pos_enc",
-    "output": "glob_avg",
-}
-
 
 def channel_sizes(num_classes: int) -> Tensor:
     """Numbers of channels that have an embedding: 1, 3, the classes, and ever wider steps up to 8192."""
@@ -62,9 +47,10 @@ class NodeEncoder(nn.Module):
         primitives: rows of the table; 15 in published checkpoints.
 
     Shapes: primitive ``[N]``, shape ``[N, 4]`` int64, 0 for none -> ``[N, hidden]``.
+
+    Raises ValueError for a primitive without a row.
     """
 
-    known: Tensor
     channels: Tensor
     kernels: Tensor
 
@@ -74,15 +60,19 @@ class NodeEncoder(nn.Module):
         self.primitive = nn.Embedding(primitives, hidden)
         self.channel = nn.Embedding(len(channels) + 1, hidden // 4)
         self.spatial = nn.Embedding(len(kernels) + 1, hidden // 4)
-        known = [i if i < primitives else PUBLISHED.index(NEAREST[name]) for i, name in enumerate(PRIMITIVES)]
-        self.register_buffer("known", torch.tensor(known), persistent=False)
         # Few channels beside 1 and 3 were seen in training: those below 8 are read as 8, kernels of 2 as 3.
         lookup = nearest_sizes(channels, dict.fromkeys(range(4, 8), 8))
         self.register_buffer("channels", lookup, persistent=False)
         self.register_buffer("kernels", nearest_sizes(kernels, {2: 3}), persistent=False)
 
     def forward(self, primitive: Tensor, shape: Tensor) -> Tensor:
+        rows = self.primitive.num_embeddings
+        if int(primitive.max()) >= rows:
+            raise ValueError(
+                f"expected primitives below {rows}, got {int(primitive.max())}; describe the architecture with the "
+                f"primitives of the model, PRIMITIVES[:{rows}]"
+            )
         channels = self.channels[shape[:, :2].clamp(max=len(self.channels) - 1)]
         kernels = self.kernels[shape[:, 2:].clamp(max=len(self.kernels) - 1)]
         sizes = torch.cat([self.channel(channels).flatten(1), self.spatial(kernels).flatten(1)], dim=1)
-        return self.primitive(self.known[primitive]) + sizes
+        return self.primitive(primitive) + sizes

@@ -67,6 +67,8 @@ class Graphormer(nn.Module):
 
     def __init__(self, hidden: int, layers: int, heads: int) -> None:
         super().__init__()
+        if heads < 1 or hidden % heads:
+            raise ValueError(f"expected heads to be a divisor of hidden = {hidden}, got {heads}")
         self.degree_in = nn.Embedding(MAX_DEGREE + 1, hidden)
         self.degree_out = nn.Embedding(MAX_DEGREE + 1, hidden)
         self.from_input = nn.Embedding(MAX_FROM_INPUT + 1, hidden)

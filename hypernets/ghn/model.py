@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ from hypernets.ghn.propagating import make_propagation
 from hypernets.ghn.target import Size4, Target
 from hypernets.ghn.tiling import copies, repeat
 
+if TYPE_CHECKING:
+    from hypernets.ghn.report import Report
+
 
 class Group(NamedTuple):
     """Targets with these in common are decoded together."""
@@ -29,6 +33,8 @@ class Group(NamedTuple):
 
 class GHN(nn.Module):
     """A graph hypernetwork: nodes are encoded, exchange messages, and are decoded to parameters.
+
+    Keywords that make no model raise ValueError.
 
     Args:
         name: of the model in :mod:`hypernets.registry`.
@@ -42,6 +48,7 @@ class GHN(nn.Module):
         weight_norm: whether parameters are brought to a scale; see :mod:`hypernets.ghn.normalising`.
         layers, heads: of the Graphormer. rank: of the low-rank decoder.
         primitives: rows of the table of primitives, 15 in published checkpoints.
+        trained_steps: how long it was trained; with 0 a prediction warns.
     """
 
     def __init__(
@@ -60,10 +67,10 @@ class GHN(nn.Module):
         heads: int = 8,
         rank: int = 32,
         primitives: int = len(PRIMITIVES),
+        trained_steps: int = 0,
     ) -> None:
         super().__init__()
-        out, inputs, height, width = max_shape
-        largest: Size4 = (out, inputs, height, width)
+        largest = _checked(max_shape, hidden)
         self.name = name
         self.config: dict[str, Any] = {
             "num_classes": num_classes,
@@ -78,13 +85,14 @@ class GHN(nn.Module):
             "heads": heads,
             "rank": rank,
             "primitives": primitives,
+            "trained_steps": trained_steps,
         }
         self.num_classes, self.weight_norm = num_classes, weight_norm
-        self.encoder = NodeEncoder(hidden, num_classes, width, primitives)
+        self.encoder = NodeEncoder(hidden, num_classes, max(largest[2:]), primitives)
         self.propagation = make_propagation(propagation, hidden, virtual_edges, layers, heads)
         self.norm = nn.LayerNorm(hidden) if layer_norm else nn.Identity()
         self.decoder = make_decoder(decoder, hidden, largest, num_classes, rank)
-        self.vectors = VectorDecoder(hidden, max(out, inputs), num_classes)
+        self.vectors = VectorDecoder(hidden, max(largest[:2]), num_classes)
 
     def forward(self, architectures: Sequence[Architecture]) -> list[dict[str, Tensor]]:
         """All parameters of each architecture by name, as the module stores them; differentiable."""
@@ -104,6 +112,8 @@ class GHN(nn.Module):
                 groups.setdefault(self._group(target), []).append((first + target.node, owner, target))
         written: list[dict[str, Tensor]] = [{} for _ in batch.targets]
         for group, members in groups.items():
+            # Those of one size side by side are laid out together.
+            members.sort(key=lambda member: member[2].canonical)
             nodes, owners, targets = zip(*members, strict=True)
             x = embeddings[torch.tensor(nodes, device=embeddings.device)]
             for owner, target, parameter in zip(owners, targets, self._decode(group, x, targets), strict=True):
@@ -124,6 +134,19 @@ class GHN(nn.Module):
         """How often what is decoded is repeated along ``(out, in, height, width)`` to fill a target."""
         return copies(target.canonical, self._size(self.decoder_of(target), target))
 
+    def predict(self, module: nn.Module, *inputs: Any, **options: Any) -> tuple[dict[str, Tensor], Report]:
+        """A state_dict for a user's module, and a report of every parameter; see :func:`predicting.predict`.
+
+        >>> from hypernets import create
+        >>> net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 10))
+        >>> weights, report = create("ghn2", hidden=8, trained_steps=1).predict(net, torch.zeros(1, 4))
+        >>> net.load_state_dict(weights), report.share
+        (<All keys matched successfully>, 1.0)
+        """
+        from hypernets.ghn.predicting import predict
+
+        return predict(self, module, *inputs, **options)
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``config.json``; :func:`hypernets.load` reads them."""
         from metanets.hub import save_pretrained
@@ -133,7 +156,8 @@ class GHN(nn.Module):
     def _size(self, decoder: str, target: Target) -> Size4:
         """What is decoded for a target."""
         if decoder == "vector":
-            return min(target.canonical[0], self.vectors.channels), 1, 1, 1
+            # Up to a power of two, so that there are few groups.
+            return min(1 << (target.canonical[0] - 1).bit_length(), self.vectors.channels), 1, 1, 1
         if decoder == "classifier_bias":
             return self.num_classes, 1, 1, 1
         size = self.decoder.fit(target.canonical)
@@ -151,16 +175,27 @@ class GHN(nn.Module):
             "vector": lambda: self.vectors(x, SHIFT if group.kind == "shift" else SCALE, group.size[0]),
             "classifier_bias": lambda: self.vectors.classify(x),
         }
-        kind = group.kind if self.weight_norm else "position"
-        decoded = normalise(kind, decode[group.decoder](), x.new_tensor([t.gain for t in targets]))
-        return [
-            t.stored(self._fill(p.reshape(*p.shape, *[1] * (4 - p.dim())), t.canonical))
-            for t, p in zip(targets, decoded, strict=True)
-        ]
+        decoded = decode[group.decoder]()
+        if self.weight_norm:
+            decoded = normalise(group.kind, decoded, x.new_tensor([t.gain for t in targets]))
+        runs = [list(run) for _, run in groupby(targets, key=lambda t: t.canonical)]
+        blocks = decoded.reshape(*decoded.shape, *[1] * (5 - decoded.dim())).split([len(run) for run in runs])
+        filled = (self._fill(block, run[0].canonical) for run, block in zip(runs, blocks, strict=True))
+        return [t.stored(p) for t, p in zip(targets, chain.from_iterable(filled), strict=True)]
 
-    def _fill(self, block: Tensor, canonical: Size4) -> Tensor:
-        """What was decoded, laid out until it has all sizes of a parameter, both ``[out, in, height, width]``."""
+    def _fill(self, blocks: Tensor, canonical: Size4) -> tuple[Tensor, ...]:
+        """Decoded blocks, each laid out until it has all sizes of a parameter. Shapes: ``[n, out, in, h, w]``."""
         out, inputs, height, width = canonical
-        if block.shape[2:] != (height, width):
-            block = self.decoder.kernels.grow(block, height, width)
-        return repeat(repeat(block, 1, inputs), 0, out).contiguous()
+        if blocks.shape[3:] != (height, width):
+            blocks = self.decoder.kernels.grow(blocks.flatten(0, 1), height, width).unflatten(0, (len(blocks), -1))
+        return repeat(repeat(blocks, 2, inputs), 1, out).contiguous().unbind()
+
+
+def _checked(max_shape: Sequence[int], hidden: int) -> Size4:
+    """``max_shape``, once the sizes fit each other."""
+    if len(max_shape) != 4 or min(max_shape) < 1:
+        raise ValueError(f"expected four sizes (out, in, height, width) of at least 1 in max_shape, got {max_shape}")
+    if hidden % 4:
+        raise ValueError(f"expected hidden to be a multiple of 4, got {hidden}; four sizes are embedded in it")
+    out, inputs, height, width = max_shape
+    return out, inputs, height, width

@@ -6,18 +6,17 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-# Of GHN-2 (https://arxiv.org/abs/2110.13100, section 3.4 and appendix A.2.3): weights keep the variance of what passes
-# through them, scales lie in (0, 2), shifts in (-1, 1), tables of positions are what was decoded.
-_RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "weight": lambda p, gains: p * gains.view(-1, *[1] * (p.dim() - 1)),
-    "scale": lambda p, gains: 2 * (0.5 * p).sigmoid(),
-    "shift": lambda p, gains: (0.2 * p).tanh(),
-    "position": lambda p, gains: p,
+# Of GHN-2 (https://arxiv.org/abs/2110.13100, section 3.4 and appendix A.2.3): scales lie in (0, 2), shifts in (-1, 1).
+_RULES: dict[str, Callable[[Tensor], Tensor]] = {
+    "weight": lambda p: p,
+    "scale": lambda p: 2 * (0.5 * p).sigmoid(),
+    "shift": lambda p: (0.2 * p).tanh(),
+    "position": lambda p: p,
 }
 
 
 def normalise(kind: str, decoded: Tensor, gains: Tensor) -> Tensor:
-    """The parameters of several targets of one kind.
+    """The parameters of several targets of one kind: each by the rule of its kind, times its gain.
 
     Args:
         kind: one of :data:`hypernets.ghn.target.KINDS`. decoded: ``[n, ...]``. gains: ``[n]``.
@@ -26,4 +25,4 @@ def normalise(kind: str, decoded: Tensor, gains: Tensor) -> Tensor:
     >>> normalise("weight", torch.ones(2, 1), torch.tensor([0.5, 2.0])).tolist()
     [[0.5], [2.0]]
     """
-    return _RULES[kind](decoded, gains)
+    return _RULES[kind](decoded) * gains.view(-1, *[1] * (decoded.dim() - 1))

@@ -131,6 +131,9 @@ def _pairs(name: str, layer: str, decoder: str) -> list[tuple[str, str]]:
 
 
 def _model(config: Mapping[str, Any]) -> GHN:
+    missing = [key for key in ("max_shape", "num_classes", "hid") if key not in config]
+    if missing:
+        raise ValueError(f"expected {missing[0]!r} in the config of a published model, got {sorted(config)}")
     common = {
         "max_shape": tuple(config["max_shape"]),
         "num_classes": config["num_classes"],
@@ -138,6 +141,7 @@ def _model(config: Mapping[str, Any]) -> GHN:
         "layer_norm": config.get("layernorm", False),
         "weight_norm": config.get("weight_norm", False),
         "primitives": len(PUBLISHED),
+        "trained_steps": 1,  # How long is not told.
     }
     if config.get("layers") and not config.get("is_ghn2", False):
         size = {"layers": config["layers"], "heads": config["heads"]}

@@ -55,4 +55,6 @@ class Target:
     def stored(self, decoded: Tensor) -> Tensor:
         """The parameter as the module stores it. Shapes: decoded ``[out, in, height, width]``."""
         inverse = sorted(range(len(self.axes)), key=self.axes.__getitem__)
+        if inverse == list(self.axes) == sorted(inverse):
+            return decoded.reshape(self.shape)
         return decoded.reshape([self.shape[a] for a in self.axes]).permute(inverse)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
+from some_architectures import every_kind
 from torch import Tensor
 
+import hypernets
 from hypernets.ghn.architecture import PUBLISHED, Architecture, collate_architectures
 from hypernets.ghn.model import GHN
 from hypernets.ghn.published import from_published, load_published, our_name, published_name, to_published
@@ -89,6 +92,34 @@ def test_names_and_back(shared: Path, name: str) -> None:
         assert published_name(our_name(key)) == key
 
 
+CONFIG = {"max_shape": (8, 8, 3, 3), "num_classes": 10, "hid": 8}
+
+
+@pytest.mark.parametrize(
+    ("name", "keywords", "config"),
+    [
+        ("ghn1", {}, {}),
+        ("ghn1", {"decoder": "mlp"}, {"decoder": "mlp"}),
+        ("mlp", {}, {"hypernet": "mlp", "ve": True, "layernorm": True, "weight_norm": True}),
+        ("ghn2", {}, {"ve": True, "layernorm": True, "weight_norm": True, "is_ghn2": True, "layers": 1, "heads": 0}),
+        ("ghn3", {"layers": 2, "heads": 2}, {"layers": 2, "heads": 2, "layernorm": True, "weight_norm": True}),
+    ],
+)
+def test_every_published_kind(name: str, keywords: dict[str, Any], config: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model = hypernets.create(name, hidden=8, max_shape=(8, 8, 3, 3), primitives=15, **keywords)
+    loaded = from_published({**CONFIG, **config}, to_published(model))
+    assert loaded.name == name
+    assert loaded.config["trained_steps"] == 1
+    for key, value in model([every_kind()])[0].items():
+        assert torch.equal(loaded([every_kind()])[0][key], value)
+
+
+def test_models_without_published_names() -> None:
+    with pytest.raises(ValueError, match="in no published model"):
+        to_published(hypernets.create("logah", hidden=8, max_shape=(64, 64, 3, 3)))
+
+
 def test_a_file_of_ppuda(shared: Path, tmp_path: Path) -> None:
     state, metadata = read(shared / "golden" / "ghn" / "ghn2_tiny_state.safetensors")
     torch.save({"config": json.loads(metadata["config"]), "state_dict": state, "epoch": 3}, tmp_path / "ghn2.pt")
@@ -106,9 +137,10 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(2)}, path)
     with pytest.raises(ValueError, match="no 'config'"):
         load_published(path)
-    config = {"max_shape": (8, 8, 3, 3), "num_classes": 10, "hid": 8}
     with pytest.raises(ValueError, match=r"missing.*differ"):
-        load_published(path, config)
+        load_published(path, CONFIG)
+    with pytest.raises(ValueError, match="expected 'hid' in the config"):
+        load_published(path, {"max_shape": (8, 8, 3, 3), "num_classes": 10})
     torch.save([1], path)
     with pytest.raises(ValueError, match="got a list"):
         load_published(path)
