@@ -25,7 +25,6 @@ from torch import Tensor, nn
 import graphs
 import hypernets
 from graphs import Recipe
-from graphs.deepnets.recipe_graph import recipe_graph
 from hypernets.ghn.architecture import Architecture, collate_architectures
 from hypernets.ghn.describing import describe
 from hypernets.ghn.model import GHN
@@ -130,7 +129,7 @@ def measure_sampling(repeats: int) -> Rows:
     """Random architectures of DeepNets-1M with their graphs and shortest paths."""
 
     def sample(seed: int) -> None:
-        recipe_graph(graphs.sample_architecture("deepnets", seed)).shortest_paths()
+        graphs.recipe_graph(graphs.sample_architecture("deepnets", seed)).shortest_paths()
 
     sample(0)
     count = 20 * repeats
