@@ -83,7 +83,9 @@ class PropertyModel:
                 facts = json.loads((file.metadata() or {})["property"])
                 return cls(**facts, **{name: file.get_tensor(name) for name in FIELDS})
         except (SafetensorError, OSError, KeyError) as error:
-            raise ValueError(f"{path} is no saved property model ({error}); give a file of PropertyModel.save") from error
+            raise ValueError(
+                f"{path} is no saved property model ({error}); give a file of PropertyModel.save"
+            ) from error
 
 
 def fit_property(embeddings: Tensor, values: Tensor, scale: str = "plain", seed: int = 0) -> PropertyModel:
