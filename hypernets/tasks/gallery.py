@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from graphs.recipe import Recipe
-from graphs.sampler import SPACES, Draw, sample_architecture
+from graphs.sampler import Draw, sample_architecture
 
 INPUT_SHAPE, OUTPUTS = [1, 8, 8], 10
+# Family -> the space that its architectures are drawn from.
+SAMPLED = {**{name: name for name in ("mlp", "cnn", "resnet", "vit", "gpt")}, "deepnet": "deepnets_small"}
 
 
 def gallery(each: int, seed: int = 0) -> dict[str, list[Recipe]]:
@@ -21,7 +23,7 @@ def gallery(each: int, seed: int = 0) -> dict[str, list[Recipe]]:
     """
     if each < 1:
         raise ValueError(f"expected one architecture of each family or more, got {each}")
-    return {family: _different(family, each, seed) for family in (*SPACES, *_DRAWN)}
+    return {family: _different(family, each, seed) for family in (*SAMPLED, *_DRAWN)}
 
 
 def _different(family: str, count: int, seed: int) -> list[Recipe]:
@@ -29,7 +31,7 @@ def _different(family: str, count: int, seed: int) -> list[Recipe]:
     number = seed * 10**6
     while len(found) < count:
         draw = _DRAWN.get(family)
-        found[draw(Draw(f"{family}/{number}")) if draw else sample_architecture(family, number)] = None
+        found[draw(Draw(f"{family}/{number}")) if draw else sample_architecture(SAMPLED[family], number)] = None
         number += 1
     return list(found)
 
