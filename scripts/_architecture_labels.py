@@ -1,4 +1,4 @@
-"""What is to be predicted of an architecture: accuracy, parameters, time of an image, epochs to a training loss."""
+"""What is to be predicted of an architecture: accuracy, parameters, time of an image, updates to a training loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Property -> the scale on which it is learned.
 PROPERTIES = {"accuracy": "logit", "parameters": "log", "inference": "log", "convergence": "log"}
-# The training loss that a network has to reach, and how many times its epochs an extrapolation may say at most.
+# The training loss that a network has to reach, and how many times its run an extrapolation may say at most.
 LEVEL, MOST = 0.5, 4.0
 IMAGES, REPEATS = 64, 9
 
@@ -45,25 +45,25 @@ def _label(member: Member) -> dict[str, Any]:
         "accuracy": float(metrics["test_accuracy"][-1]),
         "parameters": sum(p.numel() for p in module.parameters()),
         "inference": seconds_per_image(module, member.recipe["arguments"]["input_shape"]),
-        "convergence": epochs_to(member.epochs, metrics["train_loss"].tolist(), math.log(10)),
+        "convergence": updates_to(member.epochs, metrics["train_loss"].tolist(), math.log(10)),
     }
 
 
-def epochs_to(epochs: Sequence[int], losses: Sequence[float], first: float) -> float:
-    """Epochs until the training loss is ``LEVEL``: between two states as an exponential goes; where it is not reached,
+def updates_to(updates: Sequence[int], losses: Sequence[float], first: float) -> float:
+    """Updates until the training loss is ``LEVEL``: between two states as an exponential goes; where it is not reached,
     at the mean rate of the whole run, and at most ``MOST`` runs.
 
     Args:
-        epochs: of the states, rising. losses: at them. first: loss before training.
+        updates: of the states, rising. losses: at them. first: loss before training.
 
-    >>> epochs_to([1, 2], [1.0, 0.25], 2.3), epochs_to([2], [2.3], 2.3), round(epochs_to([1], [1.0], 2.0), 6)
+    >>> updates_to([1, 2], [1.0, 0.25], 2.3), updates_to([2], [2.3], 2.3), round(updates_to([1], [1.0], 2.0), 6)
     (1.5, 8.0, 2.0)
     """
     at, before = 0.0, first
-    for epoch, loss in zip(epochs, losses, strict=True):
+    for update, loss in zip(updates, losses, strict=True):
         if loss <= LEVEL:
-            return at + (epoch - at) * math.log(before / LEVEL) / math.log(before / max(loss, 1e-12))
-        at, before = float(epoch), loss
+            return at + (update - at) * math.log(before / LEVEL) / math.log(before / max(loss, 1e-12))
+        at, before = float(update), loss
     slope = math.log(first / before) / at
     return min(MOST * at, math.log(first / LEVEL) / slope) if slope > 0 else MOST * at
 

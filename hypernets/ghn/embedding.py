@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from hypernets.ghn.architecture import Architecture, ArchitectureBatch, collate_architectures
+from graphs.deepnets.recipe_graph import FAMILY, recipe_graph
+from graphs.recipe import Recipe
+from hypernets.ghn.architecture import PRIMITIVES, Architecture, ArchitectureBatch, collate_architectures
+from hypernets.ghn.describing import describe, describe_graph
 
 # Of the embeddings [N, hidden] of one architecture's nodes.
 STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -22,9 +25,49 @@ STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
 class Embeds(Protocol):
     """A graph hypernetwork, as far as this file needs one."""
 
+    config: dict[str, Any]
+
     def embed(self, batch: ArchitectureBatch) -> Tensor:
         """``[N, hidden]``, the nodes of all architectures one after the other."""
         ...
+
+
+def embed_architecture(
+    ghn: Embeds,
+    network: nn.Module | Recipe | Architecture,
+    *inputs: Any,
+    statistics: Sequence[str] = ("mean",),
+    **kwargs: Any,
+) -> Tensor:
+    """The embedding ``[F]`` of one network, however it is given; see :func:`embed_architectures`.
+
+    Args:
+        inputs, kwargs: example inputs of a module, which may be on the meta device; a recipe knows its own.
+
+    >>> import hypernets
+    >>> embed_architecture(hypernets.create("ghn2"), nn.Linear(4, 2), torch.zeros(1, 4)).shape
+    torch.Size([32])
+    """
+    if isinstance(network, nn.Module):
+        network = describe(network, *inputs, primitives=_words(ghn), **kwargs)
+    elif isinstance(network, Recipe):
+        network = _described(network, _words(ghn))
+    return embed_architectures(ghn, [network], statistics)[0]
+
+
+def embed_recipes(ghn: Embeds, recipes: Sequence[Recipe], statistics: Sequence[str] = ("mean",)) -> Tensor:
+    """The embeddings ``[A, F]`` of networks that recipes make; see :func:`embed_architectures`."""
+    return embed_architectures(ghn, [_described(recipe, _words(ghn)) for recipe in recipes], statistics)
+
+
+def _words(ghn: Embeds) -> tuple[str, ...]:
+    return PRIMITIVES[: ghn.config["primitives"]]
+
+
+def _described(recipe: Recipe, primitives: Sequence[str]) -> Architecture:
+    if recipe.factory == FAMILY:
+        return describe_graph(recipe_graph(recipe), primitives=primitives)
+    return describe(recipe.build(), *recipe.example_input(), primitives=primitives)
 
 
 def embed_architectures(

@@ -6,9 +6,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
     from graphs.recipe import Recipe
 
+# Architectures of each family of the gallery.
 EACH = 25
+EXAMPLES = """examples:
+  hypernets nearest CHECKPOINT --arch my_code:make_net --input-shape 1,3,32,32
+  hypernets nearest CHECKPOINT --arch resnet --arch-args '{"widths": [16, 32]}' --among runs/zoo --count 10 --json near.json
+  hypernets nearest CHECKPOINT                                   # how often the nearest is of the same family"""
 
 
 @dataclass(frozen=True)
@@ -16,10 +25,12 @@ class NearestRun:
     """Find the architectures nearest to one's own; without one, tell how often the nearest is of the same family.
 
     Args:
-        checkpoint: folder of the graph hypernetwork.
+        checkpoint: folder of a saved graph hypernetwork, a hub repository, or a published .pt file.
         arch: the architecture to look for, a built-in family or module:factory.
         arch_args: keywords of the factory, such as '{"width": 16}'.
-        input_shape: shape of one input batch of the architecture, such as 1,3,32,32; known for built-in families.
+        input_shape: shape of an input, batch included, such as 1,3,32,32; again for every further input.
+        input_dtype: of all inputs, or once a shape.
+        input_max: whole numbers below it (tokens); for all inputs, or once a shape.
         among: folder of a zoo, or a JSON file with a list of recipes; small ones of every built-in family if left out.
         count: how many to tell.
         json: file that gets what was found.
@@ -28,22 +39,26 @@ class NearestRun:
     checkpoint: str
     arch: str | None = None
     arch_args: dict[str, Any] = field(default_factory=dict)
-    input_shape: str | None = None
+    input_shape: list[str] = field(default_factory=list)
+    input_dtype: list[str] = field(default_factory=list)
+    input_max: list[int] = field(default_factory=list)
     among: str | None = None
     count: int = 5
     json: str | None = None
 
     def __post_init__(self) -> None:
-        if self.arch is None and (self.arch_args or self.input_shape):
-            raise ValueError("--arch-args and --input-shape speak of --arch, which is missing; name the architecture")
+        if self.arch is None and (self.arch_args or self.input_shape or self.input_dtype or self.input_max):
+            raise ValueError("expected --arch beside its arguments and inputs, got none; name the architecture")
+        if self.count < 1:
+            raise ValueError(f"expected --count of at least 1, got {self.count}")
 
 
 def nearest(run: NearestRun) -> dict[str, Any]:
     """Print and return the nearest architectures (``nearest``), or the rate over all (``same_family_first``)."""
-    import hypernets
+    from hypernets.tasks.predict import checkpoint
     from metanets.json_files import write_json
 
-    ghn, named = hypernets.load(run.checkpoint), recipes_among(run.among)
+    ghn, named = checkpoint(run.checkpoint), recipes_among(run.among)
     found = same_family(ghn, named) if run.arch is None else _neighbours(ghn, named, run)
     if run.json is not None:
         write_json(run.json, {"checkpoint": run.checkpoint, "among": run.among, "arch": run.arch, **found})
@@ -65,7 +80,7 @@ def recipes_among(among: str | None) -> list[tuple[str, str, Recipe]]:
     return _of_file(Path(among)) if Path(among).is_file() else _of_zoo(among)
 
 
-def _of_file(path: Any) -> list[tuple[str, str, Recipe]]:
+def _of_file(path: Path) -> list[tuple[str, str, Recipe]]:
     import json
 
     from graphs.recipe import Recipe
@@ -89,27 +104,14 @@ def _of_zoo(folder: str) -> list[tuple[str, str, Recipe]]:
     return [(name, recipe.factory, recipe) for recipe, name in different.items()]
 
 
-def described(recipe: Recipe, input_shape: str | None = None) -> Any:
-    """The Architecture of a recipe, whose inputs have the shape given or its own."""
-    import json
-
-    from graphs.arguments import network
-    from hypernets.ghn.describing import describe
-
-    if input_shape is None:
-        return describe(recipe.build(), *recipe.example_input())
-    module, probe = network(recipe.factory, json.dumps(dict(recipe.arguments)), [input_shape])
-    return describe(module, *probe.args, **probe.kwargs)
-
-
 def same_family(ghn: Any, named: list[tuple[str, str, Recipe]]) -> dict[str, Any]:
     """How often the nearest other architecture is of the same family, over all and for each family."""
-    from hypernets.ghn.embedding import embed_architectures
+    from hypernets.ghn.embedding import embed_recipes
     from hypernets.ghn.retrieval import same_first
     from metanets.tables import table
 
     families = [family for _, family, _ in named]
-    right = same_first(embed_architectures(ghn, [described(recipe) for _, _, recipe in named]), families)
+    right = same_first(embed_recipes(ghn, [recipe for _, _, recipe in named]), families)
     rates = {
         family: right[[i for i, f in enumerate(families) if f == family]].double().mean().item()
         for family in dict.fromkeys(families)
@@ -119,16 +121,26 @@ def same_family(ghn: Any, named: list[tuple[str, str, Recipe]]) -> dict[str, Any
 
 
 def _neighbours(ghn: Any, named: list[tuple[str, str, Recipe]], run: NearestRun) -> dict[str, Any]:
-    from graphs.recipe import Recipe
-    from hypernets.ghn.embedding import embed_architectures
+    from hypernets.ghn.embedding import embed_recipes
     from hypernets.ghn.retrieval import nearest as find
     from metanets.tables import table
 
-    assert run.arch is not None
-    query = described(Recipe(run.arch, run.arch_args), run.input_shape)
-    among = embed_architectures(ghn, [described(recipe) for _, _, recipe in named])
-    similar, places = find(embed_architectures(ghn, [query]), among, min(run.count, len(named)))
+    among = embed_recipes(ghn, [recipe for _, _, recipe in named])
+    similar, places = find(_query(ghn, run)[None], among, min(run.count, len(named)))
     rows = [(*named[i], s) for i, s in zip(places[0].tolist(), similar[0].tolist(), strict=True)]
     print(table(["architecture", "family", "similarity"], [[name, family, s] for name, family, _, s in rows]))
     keys = ("name", "family", "recipe", "similarity")
     return {"nearest": [dict(zip(keys, (n, f, r.to_dict(), s), strict=True)) for n, f, r, s in rows]}
+
+
+def _query(ghn: Any, run: NearestRun) -> Tensor:
+    """The embedding of the user's architecture."""
+    import json
+
+    from graphs.arguments import network
+    from hypernets.ghn.embedding import embed_architecture
+
+    assert run.arch is not None
+    given = (json.dumps(run.arch_args), run.input_shape, run.input_dtype, run.input_max)
+    module, probe = network(run.arch, *given)
+    return embed_architecture(ghn, module, *probe.args, **probe.kwargs)

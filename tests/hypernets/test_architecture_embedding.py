@@ -1,6 +1,5 @@
 """Embeddings of architectures, and what is found by them."""
 
-
 import pytest
 import torch
 from torch import Tensor, nn
