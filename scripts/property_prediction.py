@@ -1,6 +1,6 @@
 """How well the embedding of a graph hypernetwork tells what becomes of an architecture before it is trained.
 
-    python scripts/property_prediction.py --zoo DIR [--ghn CHECKPOINT] [--json FILE] [--architectures 400] [--minutes 30]
+    python scripts/property_prediction.py --zoo DIR [--ghn CHECKPOINT] [--json FILE] [--minutes 30] [--seed 0]
 
 Trains the architectures of scripts/specs/architectures.yaml on scikit-learn's digits with the stacked trainer (a call
 that was stopped goes on; `zoo build` of the same spec does the same), measures accuracy, parameters, CPU time of an

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EACH = 25
 EXAMPLES = """examples:
   hypernets nearest CHECKPOINT --arch my_code:make_net --input-shape 1,3,32,32
-  hypernets nearest CHECKPOINT --arch resnet --arch-args '{"widths": [16, 32]}' --among runs/zoo --count 10 --json near.json
+  hypernets nearest CHECKPOINT --arch resnet --arch-args '{"widths": [16, 32]}' --among runs/zoo --json near.json
   hypernets nearest CHECKPOINT                                   # how often the nearest is of the same family"""
 
 
