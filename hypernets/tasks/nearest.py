@@ -53,16 +53,29 @@ class NearestRun:
             raise ValueError(f"expected --count of at least 1, got {self.count}")
 
 
-def nearest(run: NearestRun) -> dict[str, Any]:
-    """Print and return the nearest architectures (``nearest``), or the rate over all (``same_family_first``)."""
-    from hypernets.tasks.predict import checkpoint
+def nearest(run: NearestRun) -> None:
+    """Print what :func:`find` finds as a table, and write it."""
     from metanets.json_files import write_json
+    from metanets.tables import table
 
-    ghn, named = checkpoint(run.checkpoint), recipes_among(run.among)
-    found = same_family(ghn, named) if run.arch is None else _neighbours(ghn, named, run)
+    found = find(run)
+    if run.arch is None:
+        rates = [*found["families"].items(), ("all", found["same_family_first"])]
+        print(table(["family", "same family first"], rates))
+    else:
+        columns = ("name", "family", "similarity")
+        print(table(columns, [[one[column] for column in columns] for one in found["nearest"]]))
     if run.json is not None:
         write_json(run.json, {"checkpoint": run.checkpoint, "among": run.among, "arch": run.arch, **found})
-    return found
+
+
+def find(run: NearestRun) -> dict[str, Any]:
+    """The nearest architectures, the nearest first (``nearest``: name, family, recipe and similarity of each), or
+    without an architecture to look for what :func:`same_family` tells."""
+    from hypernets.tasks.predict import checkpoint
+
+    ghn, named = checkpoint(run.checkpoint), recipes_among(run.among)
+    return same_family(ghn, named) if run.arch is None else {"nearest": _neighbours(ghn, named, run)}
 
 
 def recipes_among(among: str | None) -> list[tuple[str, str, Recipe]]:
@@ -105,32 +118,28 @@ def _of_zoo(folder: str) -> list[tuple[str, str, Recipe]]:
 
 
 def same_family(ghn: Any, named: list[tuple[str, str, Recipe]]) -> dict[str, Any]:
-    """How often the nearest other architecture is of the same family, over all and for each family."""
+    """How often the nearest other architecture is of the same family: over all (``same_family_first``), and of the
+    queries of each family (``families``)."""
     from hypernets.ghn.embedding import embed_recipes
     from hypernets.ghn.retrieval import same_first
-    from metanets.tables import table
 
     families = [family for _, family, _ in named]
-    right = same_first(embed_recipes(ghn, [recipe for _, _, recipe in named]), families)
+    right = same_first(embed_recipes(ghn, [recipe for _, _, recipe in named]), families).double()
     rates = {
-        family: right[[i for i, f in enumerate(families) if f == family]].double().mean().item()
+        family: right[[i for i, f in enumerate(families) if f == family]].mean().item()
         for family in dict.fromkeys(families)
     }
-    print(table(["family", "same family first"], [*rates.items(), ["all", right.double().mean().item()]]))
-    return {"same_family_first": right.double().mean().item(), "families": rates}
+    return {"same_family_first": right.mean().item(), "families": rates}
 
 
-def _neighbours(ghn: Any, named: list[tuple[str, str, Recipe]], run: NearestRun) -> dict[str, Any]:
+def _neighbours(ghn: Any, named: list[tuple[str, str, Recipe]], run: NearestRun) -> list[dict[str, Any]]:
     from hypernets.ghn.embedding import embed_recipes
-    from hypernets.ghn.retrieval import nearest as find
-    from metanets.tables import table
+    from hypernets.ghn.retrieval import nearest as rank
 
     among = embed_recipes(ghn, [recipe for _, _, recipe in named])
-    similar, places = find(_query(ghn, run)[None], among, min(run.count, len(named)))
+    similar, places = rank(_query(ghn, run)[None], among, min(run.count, len(named)))
     rows = [(*named[i], s) for i, s in zip(places[0].tolist(), similar[0].tolist(), strict=True)]
-    print(table(["architecture", "family", "similarity"], [[name, family, s] for name, family, _, s in rows]))
-    keys = ("name", "family", "recipe", "similarity")
-    return {"nearest": [dict(zip(keys, (n, f, r.to_dict(), s), strict=True)) for n, f, r, s in rows]}
+    return [{"name": n, "family": f, "recipe": r.to_dict(), "similarity": s} for n, f, r, s in rows]
 
 
 def _query(ghn: Any, run: NearestRun) -> Tensor:
