@@ -57,7 +57,7 @@ def test_of_a_file_of_recipes_the_same_one_comes_first(folder: str, tmp_path: Pa
     assert nearest(NearestRun(folder, "vgg", VGG, among=str(among), count=9, json=str(out))) is None
     found = json.loads(out.read_text())
     assert found["arch"] == "vgg"
-    assert [one["name"] for one in found["nearest"]][0] == "recipes.json[1]"
+    assert found["nearest"][0]["name"] == "recipes.json[1]"
     assert len(found["nearest"]) == 3
     assert found["nearest"][0]["similarity"] == pytest.approx(1)
     assert Recipe.from_dict(found["nearest"][0]["recipe"]) == recipes[1]
@@ -91,7 +91,7 @@ def test_what_cannot_be_read_is_told(folder: str, tmp_path: Path) -> None:
         other.write_text(text)
         with pytest.raises(ValueError, match=r"recipes|recipe"):
             recipes_among(str(other))
-    with pytest.raises(ValueError, match="no manifest.jsonl"):
+    with pytest.raises(ValueError, match=r"no manifest\.jsonl"):
         recipes_among(str(tmp_path / "nothing"))
     with pytest.raises(ValueError, match="name the architecture"):
         NearestRun(folder, input_shape=["1,3"])
