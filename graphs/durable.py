@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write ``data`` under a temporary name, flush it to the disk, then rename it to ``path``."""
-    with durable_file(path) as file:
-        file.write(data)
+    with written_durably(path) as temporary:
+        temporary.write_bytes(data)
 
 
 @contextmanager
@@ -26,6 +26,24 @@ def durable_file(path: Path) -> Iterator[BinaryIO]:
         with temporary.open("wb") as file:
             yield file
             file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        # Where the disk is full, half a file would keep it so.
+        temporary.unlink(missing_ok=True)
+    flush_folder(path.parent)
+
+
+@contextmanager
+def written_durably(path: Path) -> Iterator[Path]:
+    """A temporary name for the body to write a file under; then it is flushed to the disk and renamed to ``path``. An
+    error leaves neither."""
+    # The number keeps two writers of one file apart, on whatever machines: the last rename wins, and neither sees half
+    # of the other.
+    temporary = path.with_name(f"{path.name}.{secrets.randbits(48)}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:

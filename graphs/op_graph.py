@@ -98,16 +98,17 @@ class ComputationGraph:
         >>> chain.shortest_paths().tolist()
         [[0, 1, 2], [0, 0, 1], [0, 0, 0]]
         """
-        from scipy.sparse import csr_array
-        from scipy.sparse.csgraph import dijkstra
-
-        if not self.nodes:
-            return torch.zeros(0, 0, dtype=torch.int64)
-        producer, consumer = self.edge_index.numpy()
-        adjacency = csr_array((np.ones(self.num_edges), (producer, consumer)), shape=(self.num_nodes, self.num_nodes))
-        lengths = dijkstra(adjacency, unweighted=True, limit=max_distance)
-        lengths[np.isinf(lengths)] = 0
-        return torch.from_numpy(lengths.astype(np.int64))
+        count = self.num_nodes
+        # Rows are ends of paths. No path has `count` edges, so that this much stands for none.
+        lengths = np.full((count, count), count, dtype=np.int32)
+        for node, before in enumerate(self.predecessors):
+            if before:
+                # Nodes are in topological order: the rows of producers are complete.
+                lengths[list(before), :node].min(0, out=lengths[node, :node])
+                lengths[node, :node] += 1
+                lengths[node, list(before)] = 1
+        lengths[lengths > min(max_distance, count - 1)] = 0
+        return torch.from_numpy(lengths.T.astype(np.int64, order="C"))
 
     def reduced(self, only_parameters: bool = False) -> ComputationGraph:
         """The graph of primitives that graph hypernetworks read; see :mod:`graphs.primitives`.
