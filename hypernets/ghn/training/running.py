@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphs import Recipe
-
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+from hypernets.ghn.batch_statistics import use_batch_statistics
 
 
 def storage_free(recipe: Recipe) -> nn.Module:
@@ -26,15 +25,6 @@ def storage_free(recipe: Recipe) -> nn.Module:
             f"the network of {recipe} has a buffer {left[0]!r} without a value, since it is built without storage; "
             "train on networks whose only buffers are those of batch norms"
         )
-    return module
-
-
-def use_batch_statistics(module: nn.Module) -> nn.Module:
-    """Drop the running statistics of every batch norm, in place; returns the module."""
-    for norm in module.modules():
-        if isinstance(norm, _NORMS):
-            norm.track_running_stats = False
-            norm.running_mean = norm.running_var = norm.num_batches_tracked = None
     return module
 
 

@@ -64,10 +64,16 @@ def test_networks_without_storage_run_as_the_real_ones(space: str) -> None:
     torch.testing.assert_close(given, real(x))
 
 
-def test_networks_with_buffers_of_their_own_are_refused() -> None:
-    tracking = Recipe("torch.nn:InstanceNorm2d", {"num_features": 2, "track_running_stats": True}, (2, 4, 4))
-    with pytest.raises(ValueError, match="has a buffer 'running_mean' without a value"):
-        storage_free(tracking)
+class WithBuffer(nn.BatchNorm1d):
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.register_buffer("place", torch.ones(2))
+
+
+def test_networks_with_buffers_of_their_own_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nets_of_this_test", sys.modules[__name__])
+    with pytest.raises(ValueError, match="has a buffer 'place' without a value"):
+        storage_free(Recipe("nets_of_this_test:WithBuffer", input_shape=(2,)))
 
 
 def test_recipes_are_described_as_their_traces_are() -> None:
