@@ -1,4 +1,4 @@
-"""The command ``hypernets``: predict, show, list."""
+"""The command ``hypernets``: train, predict, show, list."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from graphs.commanding import exit_code
+from hypernets.runs import TrainRun
 from hypernets.tasks.predict import EXAMPLES, PredictRun, predict
 from hypernets.tasks.show import ListRun, ShowRun, list_, show
 
@@ -26,7 +27,14 @@ class Verb(NamedTuple):
     examples: str | None = None
 
 
+def _train(run: TrainRun) -> None:
+    from hypernets.tasks.commands import train
+
+    train(run)
+
+
 VERBS = {
+    "train": Verb(TrainRun, _train),
     "predict": Verb(PredictRun, predict, ("checkpoint",), EXAMPLES),
     "show": Verb(ShowRun, show, ("checkpoint",)),
     "list": Verb(ListRun, list_),
