@@ -17,7 +17,7 @@ class _Carried(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *torch._foreach_mul(list(ctx.gradients), grads[0])
+        return None, None, *(grads[0] * gradient for gradient in ctx.gradients)
 
 
 def carried(value: Tensor, tensors: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:

@@ -91,7 +91,7 @@ class ArchitectureTask:
             self.report({"recipe": sampled.recipe.to_dict(), "loss": float(loss.detach()), "gradient_norm": norm})
             return None
         if self.clip is not None and norm > self.clip:
-            gradients = tuple(torch._foreach_mul(gradients, self.clip / norm))
+            gradients = tuple(gradient * (self.clip / norm) for gradient in gradients)
         return Passed(loss.detach(), _accuracy(given.detach(), batch.y), gradients)
 
     def _loss(self, model: nn.Module, kept: Sequence[tuple[Weights, Passed]]) -> dict[str, Tensor]:
@@ -101,7 +101,7 @@ class ArchitectureTask:
             return {"loss": nothing, "accuracy": nothing.detach()}
         losses, accuracies = (torch.stack([getattr(p, name) for _, p in kept]).mean() for name in ("loss", "accuracy"))
         tensors = [w for weights, _ in kept for w in weights.values()]
-        gradients = torch._foreach_div([g for _, p in kept for g in p.gradients], len(kept))
+        gradients = [g / len(kept) for _, p in kept for g in p.gradients]
         loss = carried(losses, tensors, [g.to(w.dtype) for w, g in zip(tensors, gradients, strict=True)])
         if self.norm_penalty:
             loss = loss + self.norm_penalty / len(kept) * torch.stack([w.float().norm() for w in tensors]).sum()
