@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from hypernets.tasks.images import Images, Split, read, space_for
 from metanets import devices, distributed
 from metanets.callbacks import Callback, JsonlLog, TensorBoard
 from metanets.checkpointing import NAME
+from metanets.fit_settings import FitSettings
 from metanets.fitting import fit
 from metanets.json_files import write_json
+from metanets.schedule import Budget
 from metanets.tables import table
 
 # Of a run that is gone on with, these may change.
@@ -30,8 +32,7 @@ FREE = frozenset("out steps minutes resume progress device workers checkpoint_mi
 
 def train(run: TrainRun) -> dict[str, float]:
     """Train, save the model into ``run.out``, and score it on test images; returns those figures."""
-    if run.augment not in AUGMENTATIONS:
-        raise ValueError(f"unknown augment {run.augment!r}; choose from {', '.join(AUGMENTATIONS)}")
+    _check(run)
     out, images = Path(run.out), read(run.data, run.limit)
     devices.require(run.device)
     model = created(run, images.num_classes)
@@ -46,6 +47,14 @@ def train(run: TrainRun) -> dict[str, float]:
         write_json(out / "metrics.json", metrics)
         print(table(["split", *metrics], [["test", *metrics.values()]]))
     return metrics
+
+
+def _check(run: TrainRun) -> None:
+    """A ValueError for settings out of range before anything is written."""
+    if run.augment not in AUGMENTATIONS:
+        raise ValueError(f"unknown augment {run.augment!r}; choose from {', '.join(AUGMENTATIONS)}")
+    Budget(run.steps, run.minutes)
+    FitSettings(**{field.name: getattr(run, field.name) for field in fields(FitSettings) if field.name != "patience"})
 
 
 def created(run: TrainRun, num_classes: int) -> Any:
@@ -102,6 +111,7 @@ def _fitted(model: Any, task: ArchitectureTask, images: Images, run: TrainRun) -
         optimiser=run.optimiser, schedule=run.schedule, callbacks=callbacks, checkpoint=out,
         checkpoint_minutes=run.checkpoint_minutes, resume=run.resume and (out / NAME).exists(), progress=run.progress,
     )  # fmt: skip
+    model.config["trained_steps"] = result.best_step
     print(f"{result.steps} steps in {result.seconds:.1f} s ({result.stopped}); best on val at step {result.best_step}")
 
 
