@@ -1,4 +1,4 @@
-"""How ``fit`` trains, checked when it is said and again when a run is resumed."""
+"""What a run of ``fit`` is told, checked when it is said and again when it is resumed, with what it tells back."""
 
 from __future__ import annotations
 
@@ -44,6 +44,25 @@ class FitSettings:
             raise ValueError(f"expected evaluations and patience >= 1, got {self.evaluations} and {self.patience}")
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"expected clip > 0 (the largest gradient norm) or None, got {self.clip}")
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a run ended.
+
+    Args:
+        steps: optimiser steps taken.
+        seconds: wall-clock time, earlier parts of a resumed run included.
+        stopped: "budget" or "early stopping".
+        metrics: the task's figures of the weights the model now has; empty without a val_loader.
+        best_step: the step those weights are of.
+    """
+
+    steps: int
+    seconds: float
+    stopped: str
+    metrics: dict[str, float]
+    best_step: int
 
 
 def check_settings(saved: dict[str, Any], given: dict[str, Any], folder: Path) -> None:

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from metanets import checkpointing, distributed, randomness
 from metanets.callbacks import Callback
 from metanets.devices import autocast, move
+from metanets.endless import endless
 from metanets.errors import NonFiniteError
-from metanets.fit_settings import FitSettings, check_settings
+from metanets.fit_settings import FitResult, FitSettings, check_settings
 from metanets.optimiser import OPTIMISERS
 from metanets.progress import Bar
 from metanets.schedule import SCHEDULES, Budget
@@ -43,25 +44,6 @@ class Task(Protocol):
     def evaluate(self, model: nn.Module, loader: Iterable[Any]) -> dict[str, float]:
         """Figures over all batches of ``loader``, without gradients."""
         ...
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """How a run ended.
-
-    Args:
-        steps: optimiser steps taken.
-        seconds: wall-clock time, earlier parts of a resumed run included.
-        stopped: "budget" or "early stopping".
-        metrics: the task's figures of the weights the model now has; empty without a val_loader.
-        best_step: the step those weights are of.
-    """
-
-    steps: int
-    seconds: float
-    stopped: str
-    metrics: dict[str, float]
-    best_step: int
 
 
 @dataclass
@@ -155,7 +137,7 @@ class _Run:
 
     def go(self, train: Iterable[Any], val: Iterable[Any] | None, every: float, shown: bool) -> FitResult:
         state = self.progress
-        batches = _endless(train, self.skip)
+        batches = endless(train, self.skip)
         begun = self._clock() - state.seconds
         saved = logged = state.seconds
         rows: list[dict[str, float]] = []
@@ -294,21 +276,6 @@ class _Run:
     def _tell(self, event: str, **figures: Any) -> None:
         for callback in self.callbacks if distributed.rank() == 0 else ():
             callback({"event": event, "step": self.progress.step, "seconds": self.progress.seconds, **figures})
-
-
-def _endless(loader: Iterable[Any], skip: int) -> Iterator[Any]:
-    """The batches of loop after loop over ``loader``, from the one numbered ``skip``."""
-    number, empty = 0, 0
-    while True:
-        before = number
-        for batch in loader:
-            number += 1
-            if number > skip:
-                yield batch
-        # A loader resumed at the very end of an epoch gives one empty loop.
-        empty = empty + 1 if number == before else 0
-        if empty == 2:
-            raise ValueError("train_loader gave no batch; it is empty, or an iterator that is used up: give a list")
 
 
 def _combined(rows: list[dict[str, float]], counts: tuple[str, ...]) -> dict[str, float]:
