@@ -1,4 +1,4 @@
-"""The command ``hypernets``: predict, nearest, show, list."""
+"""The command ``hypernets``: train, predict, nearest, show, list."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from graphs.commanding import exit_code
 from graphs.importing import resolve
+from hypernets.runs import TrainRun
 from hypernets.tasks import nearest
 from hypernets.tasks.predict import EXAMPLES, PredictRun
 from hypernets.tasks.show import ListRun, ShowRun
@@ -29,6 +30,7 @@ class Verb(NamedTuple):
 
 
 VERBS = {
+    "train": Verb(TrainRun, "hypernets.tasks.commands:train"),
     "predict": Verb(PredictRun, "hypernets.tasks.predict:predict", ("checkpoint",), EXAMPLES),
     "nearest": Verb(nearest.NearestRun, "hypernets.tasks.nearest:nearest", ("checkpoint",), nearest.EXAMPLES),
     "show": Verb(ShowRun, "hypernets.tasks.show:show", ("checkpoint",)),

@@ -198,6 +198,9 @@ def test_checkpoint_is_one_safe_file_of_another_model_refused(tmp_path: Path) ->
         ({"steps": 0}, "expected steps > 0, got 0"),
         ({"steps": 5, "precision": "fp8"}, "unknown precision 'fp8'; choose from fp32, bf16"),
         ({"steps": 5, "warmup": 1.5}, "got 1.5"),
+        ({"steps": 5, "optimiser": "sgd"}, "unknown optimiser 'sgd'; choose from adamw, adam"),
+        ({"steps": 5, "schedule": "flat"}, "unknown schedule 'flat'; choose from cosine, steps"),
+        ({"steps": 5, "accumulate": 0}, "expected >= 1, got 0"),
         ({"steps": 5, "resume": True}, "needs checkpoint=FOLDER"),
     ],
 )
@@ -213,6 +216,39 @@ def test_empty_loader_and_missing_figure() -> None:
     task.monitor = "tau"
     with pytest.raises(ValueError, match=r"monitors 'tau'.*it gives \['mse'\]"):
         fit(make(), task, data(), data(), steps=5, progress=False)
+
+
+def test_accumulated_batches_make_the_step_of_all_of_them() -> None:
+    batches = data(2)
+    parted, whole = make(dropout=0.0), make(dropout=0.0)
+    fit(parted, Regression(), batches, steps=1, accumulate=2, progress=False)
+    both = (torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches]))
+    fit(whole, Regression(), [both], steps=1, progress=False)
+    torch.testing.assert_close(weights(parted), weights(whole))
+
+
+def test_adam_takes_the_step_of_torch() -> None:
+    model, twin = make(dropout=0.0), make(dropout=0.0)
+    fit(model, Regression(), data(1), steps=1, lr=0.1, warmup=0.0, optimiser="adam", clip=None, weight_decay=0.0,
+        progress=False)  # fmt: skip
+    optimiser = torch.optim.Adam(twin.parameters(), lr=0.1)
+    Regression().step(twin, data(1)[0])["loss"].backward()
+    optimiser.step()
+    assert torch.equal(weights(model), weights(twin))
+
+
+def test_amounts_are_logged_a_second() -> None:
+    class Counting(Regression):
+        counts = ("rows",)
+
+        def step(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+            return {**super().step(model, batch), "rows": torch.tensor(len(batch[0])), "half": torch.tensor(0.5)}
+
+    records: list[Any] = []
+    fit(make(), Counting(), data(), steps=20, callbacks=[records.append], progress=False)
+    row = next(r for r in records if r["event"] == "train")
+    assert row["rows_per_second"] == pytest.approx(8 * row["steps_per_second"])
+    assert row["half"] == 0.5
 
 
 def test_only_matrices_are_decayed() -> None:
