@@ -16,24 +16,6 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def durable_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file to write in pieces; it becomes ``path`` at the end of the block, and is gone where the block fails."""
-    # The number keeps two writers of one file apart, on whatever machines: the last rename wins, and neither sees half
-    # of the other.
-    temporary = path.with_name(f"{path.name}.{secrets.randbits(48)}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        # Where the disk is full, half a file would keep it so.
-        temporary.unlink(missing_ok=True)
-    flush_folder(path.parent)
-
-
-@contextmanager
 def written_durably(path: Path) -> Iterator[Path]:
     """A temporary name for the body to write a file under; then it is flushed to the disk and renamed to ``path``. An
     error leaves neither."""
