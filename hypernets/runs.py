@@ -34,6 +34,8 @@ class TrainRun:
         optimiser: adam (GHN-2) or adamw (GHN-3).
         schedule: cosine (GHN-3), or steps by tenths after 2/3 and 5/6 (GHN-2).
         label_smoothing: of the cross-entropy.
+        rates: factors of the learning rate by a part of the names of parameters, such as '{"classes": 5}'.
+        identity: strength of the identity that untrained weights are near to; 0 for the published start.
         norm_penalty: factor of the norms of predicted parameters, 3e-5 in GHN-3.
         augment: none, shift or shift-mirror.
         precision: fp32 or bf16.
@@ -69,6 +71,8 @@ class TrainRun:
     optimiser: str = "adam"
     schedule: str = "cosine"
     label_smoothing: float = 0.0
+    rates: dict[str, float] = field(default_factory=dict)
+    identity: float = 0.0
     norm_penalty: float = 0.0
     augment: str = "none"
     precision: str = "fp32"

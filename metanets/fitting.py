@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from metanets.devices import autocast, move
 from metanets.endless import endless
 from metanets.errors import NonFiniteError
 from metanets.fit_settings import FitResult, FitSettings, check_settings
-from metanets.optimiser import OPTIMISERS
+from metanets.optimiser import NO_RATES, OPTIMISERS
 from metanets.progress import Bar
 from metanets.schedule import SCHEDULES, Budget
 
@@ -76,6 +76,7 @@ def fit(
     accumulate: int = 1,
     optimiser: str = "adamw",
     schedule: str = "cosine",
+    rates: Mapping[str, float] = NO_RATES,
     callbacks: Sequence[Callback] = (),
     checkpoint: str | Path | None = None,
     checkpoint_minutes: float = 5.0,
@@ -101,6 +102,7 @@ def fit(
         accumulate: batches whose mean gradient makes one step.
         optimiser: "adamw", or "adam" whose weight decay is part of the gradient.
         schedule: "cosine", or "steps" to divide the rate by 10 after 2/3 and again after 5/6 of the run.
+        rates: factors of the learning rate, by a part of the names of parameters; the first one that fits counts.
         callbacks: functions of a record, see metanets.callbacks.
         checkpoint: folder that gets a checkpoint every ``checkpoint_minutes`` and at the end.
         resume: go on from the checkpoint in that folder (from the start where there is none yet). With a budget in
@@ -111,7 +113,7 @@ def fit(
     """
     budget = Budget(steps, minutes)
     settings = FitSettings(
-        lr, weight_decay, warmup, clip, precision, evaluations, patience, accumulate, optimiser, schedule
+        lr, weight_decay, warmup, clip, precision, evaluations, patience, accumulate, optimiser, schedule, dict(rates)
     )
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint=FOLDER, the folder the interrupted run wrote to")
@@ -128,7 +130,7 @@ class _Run:
     ) -> None:  # fmt: skip
         self.model, self.task, self.settings, self.budget = model, task, settings, budget
         self.folder, self.callbacks = folder, callbacks
-        self.optimiser = OPTIMISERS[settings.optimiser](model, settings.lr, settings.weight_decay)
+        self.optimiser = OPTIMISERS[settings.optimiser](model, settings.lr, settings.weight_decay, settings.rates)
         self.device = next(model.parameters()).device
         self.progress = _Progress()
         self.best_weights: dict[str, Tensor] | None = None
@@ -183,7 +185,7 @@ class _Run:
         # The first step of a warm-up would otherwise be taken at rate 0.
         rate = rate if self.progress.step else max(rate, 1e-3 * self.settings.lr)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         self.optimiser.zero_grad(set_to_none=True)
         figures = _combined([self._backward(next(batches)) for _ in range(self.settings.accumulate)], self._counts)
         distributed.average_gradients(self.model.parameters())

@@ -13,6 +13,7 @@ import torch
 
 from hypernets.ghn.training.augmenting import AUGMENTATIONS
 from hypernets.ghn.training.sampled import Sampled, sample
+from hypernets.ghn.training.starting import start_near_identity
 from hypernets.ghn.training.stream import ArchitectureDraws, ArchitectureStream, MetaBatch
 from hypernets.ghn.training.task import ArchitectureTask
 from hypernets.runs import TrainRun
@@ -62,7 +63,10 @@ def created(run: TrainRun, num_classes: int) -> Any:
     from hypernets.registry import create
 
     torch.manual_seed(run.seed)
-    return create(run.model, num_classes=num_classes, **run.arguments).to(run.device)
+    model = create(run.model, num_classes=num_classes, **run.arguments)
+    if run.identity:
+        start_near_identity(model, run.identity, run.seed)
+    return model.to(run.device)
 
 
 def scoring_batches(architectures: list[Sampled], split: Split) -> list[MetaBatch]:
@@ -108,7 +112,7 @@ def _fitted(model: Any, task: ArchitectureTask, images: Images, run: TrainRun) -
         model, task, stream(run, images), scoring_batches(judged, images.val),
         steps=run.steps, minutes=run.minutes, lr=run.lr, weight_decay=run.weight_decay, warmup=run.warmup,
         clip=run.clip, precision=run.precision, evaluations=run.evaluations, accumulate=run.accumulate,
-        optimiser=run.optimiser, schedule=run.schedule, callbacks=callbacks, checkpoint=out,
+        optimiser=run.optimiser, schedule=run.schedule, rates=run.rates, callbacks=callbacks, checkpoint=out,
         checkpoint_minutes=run.checkpoint_minutes, resume=run.resume and (out / NAME).exists(), progress=run.progress,
     )  # fmt: skip
     model.config["trained_steps"] = result.best_step

@@ -237,6 +237,20 @@ def test_adam_takes_the_step_of_torch() -> None:
     assert torch.equal(weights(model), weights(twin))
 
 
+def test_rates_are_factors_by_name() -> None:
+    slow, plain = make(dropout=0.0), make(dropout=0.0)
+    common: Any = {"steps": 1, "lr": 0.1, "warmup": 0.0, "weight_decay": 0.0, "clip": None, "progress": False}
+    start = weights(plain)
+    fit(slow, Regression(), data(1), rates={"0.": 0.5, "weight": 0.0}, **common)
+    fit(plain, Regression(), data(1), **common)
+    first = 4 * 16 + 16
+    torch.testing.assert_close(weights(slow)[:first] - start[:first], 0.5 * (weights(plain) - start)[:first])
+    assert torch.equal(weights(slow)[first : first + 16], start[first : first + 16])
+    assert torch.equal(weights(slow)[-1], weights(plain)[-1])
+    with pytest.raises(ValueError, match="no trained parameter has 'decoder' in its name"):
+        fit(make(), Regression(), data(), rates={"decoder": 2.0}, **common)
+
+
 def test_amounts_are_logged_a_second() -> None:
     class Counting(Regression):
         counts = ("rows",)

@@ -19,6 +19,7 @@ from graphs import Recipe
 from hypernets.ghn.training.augmenting import AUGMENTATIONS, mirror, shift
 from hypernets.ghn.training.running import logits, run, storage_free
 from hypernets.ghn.training.sampled import Sampled, describe_recipe, sample
+from hypernets.ghn.training.starting import start_near_identity
 from hypernets.ghn.training.stream import HELD_OUT, ArchitectureDraws, ArchitectureStream, MetaBatch
 from hypernets.ghn.training.task import ArchitectureTask
 from metanets.fitting import NonFiniteError, fit
@@ -258,6 +259,23 @@ def test_augmentations_move_and_mirror() -> None:
     twice = mirror(x, generator)
     assert all(torch.equal(t, o) or torch.equal(t, o.flip(-1)) for t, o in zip(twice, x, strict=True))
     assert set(AUGMENTATIONS) == {"none", "shift", "shift-mirror"}
+
+
+def test_a_start_near_the_identity_keeps_channels_apart() -> None:
+    net = model()
+    start_near_identity(net, strength=3.0, seed=0)
+    given = batch(2)
+    with torch.no_grad():
+        written = net([s.architecture for s in given.samples])
+    for sampled, own in zip(given.samples, written, strict=True):
+        for target in sampled.architecture.targets:
+            out, inputs, *_ = target.canonical
+            if target.decoder == "weight" and out == inputs:
+                block = (own[target.name] / target.gain).reshape(target.canonical)[:8, :8].mean((2, 3))
+                apart = block.diagonal().mean() - (block - block.diagonal().diag()).abs().mean()
+                assert float(apart) > 2.0
+    with pytest.raises(ValueError, match="needs the decoder conv or linear, got 'low_rank'"):
+        start_near_identity(hypernets.create("logah", hidden=8, max_shape=(8, 8, 3, 3), rank=4, heads=2), 1.0, 0)
 
 
 def test_scoring_sees_batches_of_images() -> None:
