@@ -75,4 +75,5 @@ def test_the_example_of_predictions_runs(capsys: pytest.CaptureFixture[str]) -> 
     names: dict = {}
     exec(blocks("python")[5], names)
     assert names["weights"].keys() == names["net"].state_dict().keys()
-    assert names["report"].share == 1 and "lstm.weight_ih_l0" in capsys.readouterr().out
+    assert names["report"].share == 1
+    assert "lstm.weight_ih_l0" in capsys.readouterr().out
