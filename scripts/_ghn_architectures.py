@@ -56,16 +56,22 @@ def _of_corpus(corpus: str, name: str) -> Made:
 
 
 def _timm(name: str, side: int) -> Made:
+    _with_torchvision()
     from timm import create_model
 
     return create_model(name), (torch.randn(2, 3, side, side),)
 
 
 def _gpt2() -> Made:
+    _with_torchvision()
     from transformers import GPT2Config, GPT2LMHeadModel
 
     # Without a cache, which is no tensor that a layer reads.
     return GPT2LMHeadModel(GPT2Config(use_cache=False)), (torch.randint(50257, (1, 16)),)
+
+
+def _with_torchvision() -> None:
+    importlib.import_module("corpus.torchvision_shim").importable_torchvision()
 
 
 class Reader(nn.Module):
