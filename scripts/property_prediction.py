@@ -4,11 +4,11 @@
 
 Trains the architectures of scripts/specs/architectures.yaml on scikit-learn's digits with the stacked trainer (a call
 that was stopped goes on; `zoo build` of the same spec does the same), measures accuracy, parameters, CPU time of an
-image and updates to a training loss, fits a regression of each on the embeddings of all but the held-out architectures,
-its hyper-parameters chosen by cross-validation on those alone, and scores Kendall's tau on the held-out ones. The number
-of parameters is known without training, and learned from 800 more architectures. Beside it stand the hypernetwork
-untrained, counts of primitives, and a control that is fitted and scored on properties dealt out at random; and how often
-the nearest architecture is of the same family.
+image and updates to a training loss, fits a regression of each on the embeddings of all but the held-out ones, its
+hyper-parameters chosen by cross-validation on those alone, and scores Kendall's tau on the held-out ones. The number of
+parameters is known without training, and learned from 800 more architectures. Beside it stand the hypernetwork
+untrained, counts of primitives, and a control that is fitted and scored on properties dealt out at random; and how
+often the nearest architecture is of the same family.
 """
 
 from __future__ import annotations
