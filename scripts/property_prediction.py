@@ -6,7 +6,7 @@ Trains the architectures of scripts/specs/architectures.yaml on scikit-learn's d
 that was stopped goes on; `zoo build` of the same spec does the same), measures accuracy, parameters, CPU time of an
 image and updates to a training loss, fits a regression of each on the embeddings of all but the held-out ones, its
 hyper-parameters chosen by cross-validation on those alone, and scores Kendall's tau on the held-out ones. The number of
-parameters is known without training, and learned from 800 more architectures. Beside it stand the hypernetwork
+parameters is known without training, and learned from 1000 more architectures. Beside it stand the hypernetwork
 untrained, counts of primitives, and a control that is fitted and scored on properties dealt out at random; and how
 often the nearest architecture is of the same family.
 """
@@ -88,7 +88,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="time to train them; goes on with as many as are done")
     parser.add_argument("--held-out", type=int, default=HELD_OUT, help="how many to score on (default: %(default)s)")
     parser.add_argument(
-        "--more", type=int, default=800, help="untrained ones to learn the parameters from (%(default)s)"
+        "--more", type=int, default=1000, help="untrained ones to learn the parameters from (%(default)s)"
     )
     parser.add_argument("--json", help="file that gets the figures")
     parser.add_argument("--seed", type=int, default=0, help="of the split, the folds and the untrained hypernetwork")
