@@ -40,7 +40,7 @@ from hypernets.tasks.predict import checkpoint
 from metanets.metrics import regression_metrics
 
 SPEC = Path(__file__).parent / "specs" / "architectures.yaml"
-STATISTICS = {"mean": ("mean",), "mean, std, size": ("mean", "std", "size")}
+STATISTICS = {"mean, std, size": ("mean", "std", "size"), "mean": ("mean",)}
 TAUS = {"accuracy": 0.4, "parameters": 0.8}
 SAME_FAMILY, HELD_OUT = 0.8, 200
 # How far from 0 tau may be where nothing can be learned: three standard deviations for 200 networks.
