@@ -4,16 +4,18 @@
 
 Trains the architectures of scripts/specs/architectures.yaml on scikit-learn's digits with the stacked trainer (a call
 that was stopped goes on; `zoo build` of the same spec does the same), measures accuracy, parameters, CPU time of an
-image and updates to a training loss, fits a regression of each on the embeddings of all but the held-out architectures,
-its hyper-parameters chosen by cross-validation on those alone, and scores Kendall's tau on the held-out ones. Beside it
-stand the hypernetwork untrained, counts of primitives, and a control that is fitted and scored on properties dealt out
-at random; and how often the nearest architecture is of the same family.
+image and updates to a training loss, fits a regression of each on the embeddings of all but the held-out ones, its
+hyper-parameters chosen by cross-validation on those alone, and scores Kendall's tau on the held-out ones. The number of
+parameters is known without training, and learned from 1000 more architectures. Beside it stand the hypernetwork
+untrained, counts of primitives, and a control that is fitted and scored on properties dealt out at random; and how
+often the nearest architecture is of the same family.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import math
 import subprocess
 import sys
@@ -30,7 +32,7 @@ from torch import Tensor
 
 import hypernets
 import zoo
-from graphs import Recipe, recipe_graph
+from graphs import Recipe, recipe_graph, sample_architecture
 from hypernets.ghn.embedding import embed_recipes
 from hypernets.ghn.properties import fit_property
 from hypernets.tasks.nearest import recipes_among, same_family
@@ -38,7 +40,7 @@ from hypernets.tasks.predict import checkpoint
 from metanets.metrics import regression_metrics
 
 SPEC = Path(__file__).parent / "specs" / "architectures.yaml"
-STATISTICS = {"mean": ("mean",), "mean, std, size": ("mean", "std", "size")}
+STATISTICS = {"mean, std, size": ("mean", "std", "size"), "mean": ("mean",)}
 TAUS = {"accuracy": 0.4, "parameters": 0.8}
 SAME_FAMILY, HELD_OUT = 0.8, 200
 # How far from 0 tau may be where nothing can be learned: three standard deviations for 200 networks.
@@ -52,19 +54,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     labels = labels_of(build(given), Path(given.zoo) / "labels.json")
     recipes = [Recipe.from_dict(row["recipe"]) for row in labels]
     values = {name: torch.tensor([row[name] for row in labels], dtype=torch.float64) for name in PROPERTIES}
+    more = untrained_recipes(given, recipes)
+    values["parameters"] = torch.cat([values["parameters"], parameters(more)])
     train, test = split(len(labels), given.held_out, given.seed)
     rows = [
         _results.row("architectures to learn from", len(train), "networks"),
+        _results.row("more of them to learn the parameters from", len(more), "networks"),
         _results.row("architectures held out", len(test), "networks", at_least=HELD_OUT),
         *spreads(values),
     ]
-    by_title = features(given, recipes, values)
+    by_title = features(given, recipes + more, values)
     for number, (title, embeddings) in enumerate(by_title.items()):
         taus = score(title, embeddings, values, train, test, given.seed)
         rows += [_results.row(f"{title}: tau of {name}", tau, "", **bounds(name, number)) for name, tau in taus.items()]
     title, embeddings = next(iter(by_title.items()))
-    dealt = shuffle(len(labels), given.seed + 1)
-    taus = score(title, embeddings, {name: v[dealt] for name, v in values.items()}, train, test, given.seed)
+    dealt = {name: v[shuffle(len(v), given.seed + 1)] for name, v in values.items()}
+    taus = score(title, embeddings, dealt, train, test, given.seed)
     rows += [
         _results.row(f"control, dealt out at random: tau of {name}", tau, "", -CONTROL, CONTROL)
         for name, tau in taus.items()
@@ -82,6 +87,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--architectures", type=int, help="how many to train (default: as the spec says)")
     parser.add_argument("--minutes", type=float, help="time to train them; goes on with as many as are done")
     parser.add_argument("--held-out", type=int, default=HELD_OUT, help="how many to score on (default: %(default)s)")
+    parser.add_argument(
+        "--more", type=int, default=1000, help="untrained ones to learn the parameters from (%(default)s)"
+    )
     parser.add_argument("--json", help="file that gets the figures")
     parser.add_argument("--seed", type=int, default=0, help="of the split, the folds and the untrained hypernetwork")
     return parser.parse_args(arguments)
@@ -115,6 +123,20 @@ def split(count: int, held_out: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def shuffle(count: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
+def untrained_recipes(given: argparse.Namespace, known: Sequence[Recipe]) -> list[Recipe]:
+    """Other architectures of the spaces of the spec: what needs no training can be learned from more of them."""
+    seeds, spaces = itertools.count(10**6), [recipe.space for recipe in zoo.ZooSpec.from_yaml(given.spec).recipes]
+    shape, seen = known[0].arguments["input_shape"], set(known)
+    drawn = (sample_architecture(s, n, input_shape=shape).with_arguments(dropout=0) for n in seeds for s in spaces)
+    return list(itertools.islice((recipe for recipe in drawn if recipe not in seen), given.more))
+
+
+def parameters(recipes: Sequence[Recipe]) -> Tensor:
+    """How many each of them has."""
+    shapes = [[s for node in recipe_graph(r).nodes for s in node.parameters.values()] for r in recipes]
+    return torch.tensor([sum(map(math.prod, of_one)) for of_one in shapes], dtype=torch.float64)
 
 
 def models(given: argparse.Namespace) -> dict[str, Any]:
@@ -156,12 +178,14 @@ def spreads(values: dict[str, Tensor]) -> list[dict[str, Any]]:
 def score(
     title: str, embeddings: Tensor, values: dict[str, Tensor], train: Tensor, test: Tensor, seed: int
 ) -> dict[str, float]:
-    """Kendall's tau of every property on the architectures ``test``, learned from those of ``train``."""
-    taus = {}
+    """Kendall's tau of every property on the architectures ``test``, learned from those of ``train`` and, where more
+    values are known than there are trained networks, from these too."""
+    taus, trained = {}, len(values["accuracy"])
     for name, scale in PROPERTIES.items():
         # Who is told the parameters need not predict them.
         x = embeddings[:, :-1] if name == "parameters" and title == COUNTS else embeddings
-        model = fit_property(x[train], values[name][train], scale, seed)
+        rows = torch.cat([train, torch.arange(trained, len(values[name]))])
+        model = fit_property(x[rows], values[name][rows], scale, seed)
         taus[name] = regression_metrics(model.predict(x[test]).numpy(), values[name][test].numpy())["tau"]
     return taus
 

@@ -20,6 +20,7 @@ from hypernets.ghn.target import Size4, Target
 from hypernets.ghn.tiling import copies, repeat
 
 if TYPE_CHECKING:
+    from graphs.recipe import Recipe
     from hypernets.ghn.report import Report
 
 
@@ -146,6 +147,13 @@ class GHN(nn.Module):
         from hypernets.ghn.predicting import predict
 
         return predict(self, module, *inputs, **options)
+
+    def embed_architecture(self, network: nn.Module | Recipe | Architecture, *inputs: Any, **options: Any) -> Tensor:
+        """One vector of a network, to predict its properties and to find others like it; see
+        :func:`hypernets.ghn.embedding.embed_architecture`."""
+        from hypernets.ghn.embedding import embed_architecture
+
+        return embed_architecture(self, network, *inputs, **options)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``config.json``; :func:`hypernets.load` reads them."""

@@ -46,7 +46,8 @@ def same_first(embeddings: Tensor, families: Sequence[str]) -> Tensor:
 
     Shapes: embeddings ``[A, F]``, families A names; ``[A]`` bool. Raises ValueError for fewer than two.
 
-    >>> same_first(torch.tensor([[1.0, 0.1], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.1]]), ["a", "a", "b", "b"]).all().item()
+    >>> embeddings = torch.tensor([[2.0, 1.0], [1.0, 1.0], [-1.0, -1.0], [-1.0, -2.0]])
+    >>> same_first(embeddings, ["a", "a", "b", "b"]).all().item()
     True
     """
     if len(families) != len(embeddings) or len(families) < 2:

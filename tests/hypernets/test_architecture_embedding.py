@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import hypernets
+from graphs import Recipe
 from hypernets.ghn.architecture import PRIMITIVES, Architecture, ArchitectureBatch
-from hypernets.ghn.embedding import embed_architectures
+from hypernets.ghn.describing import describe
+from hypernets.ghn.embedding import embed_architectures, embed_recipes
 from hypernets.ghn.retrieval import nearest, same_first
 
 
@@ -43,6 +46,23 @@ def test_statistics_stand_one_behind_the_other() -> None:
     assert found[0, [0, width, 2 * width]].tolist() == [0.5, 0.5, 1.0]
     assert found[1, width : 2 * width].abs().max() == 0
     torch.testing.assert_close(found[:, -1].exp(), torch.tensor([2.0, 1.0]))
+
+
+@pytest.mark.parametrize(
+    "recipe", [Recipe("resnet", {"widths": [4, 8]}), Recipe("deepnet", {"input_shape": [1, 8, 8]})]
+)
+def test_a_network_has_one_embedding_however_it_is_given(recipe: Recipe) -> None:
+    """As a module, also without storage; as a recipe, whose graph may be known without tracing; as an architecture."""
+    ghn = hypernets.create("ghn2").eval()
+    inputs = recipe.example_input()
+    found = ghn.embed_architecture(recipe)
+    with torch.device("meta"):
+        bare = recipe.build()
+    torch.testing.assert_close(ghn.embed_architecture(recipe.build(), *inputs), found)
+    torch.testing.assert_close(ghn.embed_architecture(bare, *(x.to("meta") for x in inputs)), found)
+    torch.testing.assert_close(ghn.embed_architecture(describe(recipe.build(), *inputs)), found)
+    torch.testing.assert_close(embed_recipes(ghn, [Recipe("mlp"), recipe])[1], found)
+    assert ghn.embed_architecture(recipe, statistics=("mean", "size")).shape == (33,)
 
 
 @pytest.mark.parametrize(
