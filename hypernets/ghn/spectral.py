@@ -26,6 +26,11 @@ class Vectors(NamedTuple):
     v: str
     axis: int
 
+    def below(self, path: str) -> Vectors:
+        """The entries of the layer of this path in a larger module."""
+        weight, u, v = (f"{path}.{entry}" if path else entry for entry in self[:3])
+        return Vectors(weight, u, v, self.axis)
+
 
 def spectral_norms(module: nn.Module) -> list[Vectors]:
     """Of every layer that is normalised by its largest singular value.
@@ -34,15 +39,14 @@ def spectral_norms(module: nn.Module) -> list[Vectors]:
     'parametrizations.weight.original'
     """
     return [
-        Vectors(*(f"{path}.{entry}" if path else entry for entry in found[:3]), found.axis)
-        for path, part in module.named_modules()
-        for found in (*_parametrised(part), *_hooked(part))
+        found.below(path) for path, part in module.named_modules() for found in (*_parametrised(part), *_hooked(part))
     ]
 
 
 def _parametrised(part: nn.Module) -> Iterator[Vectors]:
-    if isinstance(part, ParametrizationList) and isinstance(part[0], _SpectralNorm) and hasattr(part[0], "_u"):
-        yield Vectors("original", "0._u", "0._v", part[0].dim)
+    first = part[0] if isinstance(part, ParametrizationList) else None
+    if isinstance(first, _SpectralNorm) and hasattr(first, "_u"):
+        yield Vectors("original", "0._u", "0._v", first.dim)
 
 
 def _hooked(part: nn.Module) -> Iterator[Vectors]:
