@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Made = tuple[nn.Module, tuple[Any, ...]]
+# A network, inputs to predict it on, and others of the same kind.
+Made = tuple[nn.Module, tuple[Any, ...], tuple[Any, ...]]
 # Of each corpus of tests/corpus, small models.
 SMALL = {
     "torch": "Bilinear Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d BatchNorm3d GroupNorm "
@@ -28,7 +29,7 @@ class Architecture:
     """One network with example inputs.
 
     Args:
-        name: for tables. make: the network with the weights of its own rule, and the inputs.
+        name: for tables. make: the network with the weights of its own rule, and inputs twice.
     """
 
     name: str
@@ -44,22 +45,23 @@ def architectures() -> Iterator[Architecture]:
         yield Architecture(f"full {name}", partial(_timm, name, 224))
     yield Architecture("full maxvit_rmlp_pico_rw_256", partial(_timm, "maxvit_rmlp_pico_rw_256", 256))
     yield Architecture("full gpt2", _gpt2)
-    yield Architecture("own unet", lambda: (UNet(), (torch.randn(2, 3, 32, 32),)))
-    yield Architecture("own lstm", lambda: (Reader(), (torch.randint(100, (2, 20)),)))
+    yield Architecture("own unet", lambda: _images(UNet(), 32))
+    yield Architecture("own lstm", lambda: _tokens(Reader(), 100, (2, 20)))
 
 
 def _of_corpus(corpus: str, name: str) -> Made:
     builder = importlib.import_module(f"corpus.{corpus}_models")
     builder.warm()
     case = builder.build(name)
-    return case.make(), case.draw(torch.Generator().manual_seed(0))
+    seen, fresh = (case.draw(torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    return case.make(), seen, fresh
 
 
 def _timm(name: str, side: int) -> Made:
     _with_torchvision()
     from timm import create_model
 
-    return create_model(name), (torch.randn(2, 3, side, side),)
+    return _images(create_model(name), side)
 
 
 def _gpt2() -> Made:
@@ -67,7 +69,15 @@ def _gpt2() -> Made:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     # Without a cache, which is no tensor that a layer reads.
-    return GPT2LMHeadModel(GPT2Config(use_cache=False)), (torch.randint(50257, (1, 16)),)
+    return _tokens(GPT2LMHeadModel(GPT2Config(use_cache=False)), 50257, (1, 16))
+
+
+def _images(module: nn.Module, side: int) -> Made:
+    return module, (torch.randn(2, 3, side, side),), (torch.randn(2, 3, side, side),)
+
+
+def _tokens(module: nn.Module, vocabulary: int, shape: tuple[int, int]) -> Made:
+    return module, (torch.randint(vocabulary, shape),), (torch.randint(vocabulary, shape),)
 
 
 def _with_torchvision() -> None:

@@ -1,8 +1,8 @@
 """What it costs to predict the parameters of a network with a graph hypernetwork.
 
 Times are CPU times on one thread, medians over repeats, with freed memory kept for the next repeat; the description of
-a network is made beforehand, its levels are not. Memory is the peak of a fresh process, the interpreter and torch
-included.
+a network is made beforehand, its levels only in the row of the propagation alone. Memory is the peak of a fresh
+process, the interpreter and torch included.
 """
 
 from __future__ import annotations

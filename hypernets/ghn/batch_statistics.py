@@ -37,10 +37,16 @@ def use_batch_statistics(module: nn.Module) -> nn.Module:
 
 
 def normalise_by_batch(module: nn.Module) -> None:
-    """As :func:`use_batch_statistics`, but the running statistics stay where they are, unread; undone by putting back
-    ``training`` and ``track_running_stats``."""
+    """As :func:`use_batch_statistics`, but the running statistics stay where they are, read only where a batch has one
+    value a channel, which has no variance; undone by putting back the attributes and hooks."""
     for norm in norms_with_statistics(module):
-        norm.training, norm.track_running_stats = True, False
+        norm.track_running_stats = False
+        norm.register_forward_pre_hook(_train_on_several, with_kwargs=True)
+
+
+def _train_on_several(norm: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+    x = args[0] if args else kwargs["input"]
+    norm.training = x.numel() > x.shape[1]
 
 
 def estimate_statistics(module: nn.Module, weights: dict[str, Tensor], batches: Iterable[Any]) -> int:

@@ -203,7 +203,7 @@ def _checked(max_shape: Sequence[int], hidden: int) -> Size4:
     """``max_shape``, once the sizes fit each other."""
     if len(max_shape) != 4 or min(max_shape) < 1:
         raise ValueError(f"expected four sizes (out, in, height, width) of at least 1 in max_shape, got {max_shape}")
-    if hidden % 4:
-        raise ValueError(f"expected hidden to be a multiple of 4, got {hidden}; four sizes are embedded in it")
+    if hidden < 4 or hidden % 4:
+        raise ValueError(f"expected hidden to be a positive multiple of 4, got {hidden}; four sizes are embedded in it")
     out, inputs, height, width = max_shape
     return out, inputs, height, width

@@ -16,6 +16,7 @@ from hypernets.ghn.batch_statistics import estimate_statistics, norms_with_stati
 from hypernets.ghn.describing import describe
 from hypernets.ghn.own_values import OwnValues
 from hypernets.ghn.report import OWN, PREDICTED, Report, ReportRow
+from hypernets.ghn.spectral import singular_vectors, spectral_norms
 from hypernets.ghn.steadying import steady, steady_tables
 from hypernets.ghn.target import Target
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 # The bound wanted of whole networks is 10; what follows a layer may widen a gap.
 WITHIN = 4.0
 NOT_FINITE = "the hypernetwork wrote values that are not finite"
-NO_VALUES = "it has no values on the meta device, and its layer no reset_parameters"
 
 
 def predict(
@@ -38,8 +38,10 @@ def predict(
 ) -> tuple[dict[str, Tensor], Report]:
     """The state_dict of ``module`` with every parameter that a hypernetwork can write, and a report of all of them.
 
-    ``module.load_state_dict(weights)`` takes it. The module itself is not changed. The values that it has are taken
-    to be those of its own initialisation: what cannot be predicted keeps them.
+    ``module.load_state_dict(weights)`` takes it, with ``assign=True`` that of a module on the meta device; a note names
+    what is left out there, for it has no values and its layer no ``reset_parameters``. The module itself is not
+    changed. The values that it has are taken to be those of its own initialisation: what cannot be predicted keeps
+    them.
 
     Args:
         ghn: the hypernetwork.
@@ -59,7 +61,8 @@ def predict(
         written = {t.name: ghn.write_one(embeddings, t) for t in architecture.targets}
         factors = steady_tables(architecture.targets, written, within)
     weights, rows = _assembled(module, written, report_rows(ghn, module, architecture))
-    notes = notes_on(ghn, module, architecture)
+    _turn_spectral_norms(module, weights, architecture)
+    notes = notes_on(ghn, module, architecture) + missing_notes(module.state_dict().keys() - weights.keys())
     if within is not None and not _is_meta(module):
         predicted = frozenset(row.name for row in rows if row.by == PREDICTED)
         layers = steady(module, weights, predicted, inputs, kwargs, within)
@@ -110,6 +113,22 @@ def _assembled(
         elif (values := own[name]) is not None:
             weights[name] = values
     return weights, [kept(row, NOT_FINITE) if row.name in unusable else row for row in rows]
+
+
+def _turn_spectral_norms(module: nn.Module, weights: dict[str, Tensor], architecture: Architecture) -> None:
+    """Put the singular vectors of predicted weights in the place of those of the own ones."""
+    written = {target.name for target in architecture.targets}
+    for norm in spectral_norms(module):
+        if norm.weight in written and norm.u in weights:
+            u, v = singular_vectors(weights[norm.weight], norm.axis, weights[norm.u])
+            weights[norm.u].copy_(u)
+            weights[norm.v].copy_(v)
+
+
+def missing_notes(names: Iterable[str]) -> list[str]:
+    """What has neither a prediction nor a value, in the order of the alphabet."""
+    missing = ", ".join(sorted(names))
+    return [f"left out, for they have no values on the meta device: {missing}"] if missing else []
 
 
 def kept(row: ReportRow, reason: str) -> ReportRow:

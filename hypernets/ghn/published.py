@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,10 @@ def from_published(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> GH
 
     Raises ValueError where the tensors are not those of such a model.
     """
-    model = _model(config)
+    try:
+        model = _model(config)
+    except TypeError as error:
+        raise ValueError(f"the config describes no published model ({error}): {dict(config)}") from error
     decoder = config.get("decoder", "conv")
     found = {our_name(name, decoder): _matrix(tensor) for name, tensor in state.items()}
     _check_same(found, model.state_dict())
@@ -91,8 +95,10 @@ def load_published(path: str | Path, config: Mapping[str, Any] | None = None) ->
     config = config or content.get("config")
     if config is None:
         raise ValueError(f"{path} holds no 'config'; give the keywords of the published class as config=")
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"expected a state dict in {path}, got other values than tensors; it is of another kind")
+    if not isinstance(state, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    ):
+        raise ValueError(f"expected a state dict in {path}, got others than tensors by name; it is of another kind")
     return from_published(config, state)
 
 
@@ -176,7 +182,7 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:
+    except (UnpicklingError, RuntimeError, EOFError, struct.error, LookupError) as error:
         raise ValueError(
             f"{path} is no torch file of tensors and plain values ({error}); damaged or joblib files cannot be read"
         ) from error

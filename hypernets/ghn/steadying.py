@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from graphs.execution.evaluation import plain_evaluation
+from graphs.execution.evaluation import plain_evaluation, seeded
 from graphs.execution.trees import map_tensors
+from graphs.execution.unchanged import ValuesUnchanged
 from graphs.primitives import CONTRACTIONS
 from hypernets.ghn.batch_statistics import normalise_by_batch
 from hypernets.ghn.target import Target
@@ -75,20 +76,25 @@ def steady(
         within: how many times larger or smaller a layer's output may be.
     """
     own = _Watch(dict(module.state_dict(keep_vars=True)))
-    _run(module, None, own, inputs, kwargs)
+    _run(module, {}, own, ValuesUnchanged(module), inputs, kwargs)
     other = _Steadying(dict(weights), predicted, own.levels, within)
-    _run(module, weights, other, inputs, kwargs)
+    kept = {name: value for name, value in weights.items() if name not in predicted}
+    _run(module, weights, other, ValuesUnchanged(module, kept), inputs, kwargs)
     return other.factors
 
 
 def _run(
-    module: nn.Module, weights: Mapping[str, Tensor] | None, watch: TorchDispatchMode, inputs: Any, kwargs: Any
+    module: nn.Module,
+    weights: Mapping[str, Tensor],
+    watch: TorchDispatchMode,
+    unchanged: TorchDispatchMode,
+    inputs: Any,
+    kwargs: Any,
 ) -> None:
     inputs, kwargs = map_tensors(torch.clone, (inputs, dict(kwargs)))
-    with plain_evaluation(module), torch.random.fork_rng(devices=[]), watch:
-        torch.manual_seed(0)
+    with plain_evaluation(module), seeded(0), unchanged, watch:
         normalise_by_batch(module)
-        torch.func.functional_call(module, dict(weights or {}), inputs, kwargs)
+        torch.func.functional_call(module, dict(weights), inputs, kwargs)
 
 
 class _Watch(TorchDispatchMode):

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from graphs.durable import written_durably
 from graphs.layout import flat_layout
 from hypernets.ghn.own_values import OwnValues
-from hypernets.ghn.predicting import NOT_FINITE, kept, notes_on, read, report_rows, statistics_notes
+from hypernets.ghn.predicting import NOT_FINITE, kept, missing_notes, notes_on, read, report_rows, statistics_notes
 from hypernets.ghn.report import Report, ReportRow
+from hypernets.ghn.spectral import Vectors, singular_vectors, spectral_norms
 
 if TYPE_CHECKING:
     from hypernets.ghn.model import GHN
@@ -75,6 +76,8 @@ def predict_to_file(ghn: GHN, module: nn.Module, inputs: tuple[Any, ...], path: 
     own = OwnValues(module)
     rows = {row.name: row for row in report_rows(ghn, module, architecture)}
     slots, left_out = _slots(module, set(targets), own)
+    by_name = {slot.name: slot for slot in slots}
+    vectors = {name: norm for norm in spectral_norms(module) if norm.weight in targets for name in (norm.u, norm.v)}
 
     def value(slot: Slot) -> Tensor:
         if slot.name in targets:
@@ -87,13 +90,19 @@ def predict_to_file(ghn: GHN, module: nn.Module, inputs: tuple[Any, ...], path: 
             raise ValueError(
                 f"{slot.name} has no finite prediction and no rule of its own; build the module on the CPU"
             )
-        return found
+        return turned(slot, vectors[slot.name], found) if slot.name in vectors else found
+
+    def turned(slot: Slot, norm: Vectors, found: Tensor) -> Tensor:
+        """The singular vector of a predicted weight."""
+        weight = by_name[norm.weight]
+        start = own[norm.u]
+        u, v = singular_vectors(value(weight).to(weight.dtype), norm.axis, found if start is None else start)
+        return u if slot.name == norm.u else v
 
     with torch.no_grad():
         write_safetensors(Path(path), slots, value)
     notes = notes_on(ghn, module, architecture) + statistics_notes(module, {})
-    if left_out:
-        notes.append(f"left out of the file, for they have no values on the meta device: {', '.join(left_out)}")
+    notes += missing_notes(left_out)
     return Report(tuple(_without_values(row, left_out) for row in rows.values()), tuple(notes))
 
 

@@ -144,3 +144,20 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
     torch.save([1], path)
     with pytest.raises(ValueError, match="got a list"):
         load_published(path)
+
+
+@pytest.mark.parametrize("content", [b"junk", b"", b"P", b"PK\x03\x04 cut off"])
+def test_bytes_that_no_torch_file_has(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="no torch file"):
+        load_published(path, CONFIG)
+
+
+def test_a_config_and_names_of_other_types(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({1: torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match="others than tensors by name"):
+        load_published(path, CONFIG)
+    with pytest.raises(ValueError, match="describes no published model"):
+        from_published({**CONFIG, "max_shape": 3}, {"weight": torch.zeros(2)})

@@ -157,6 +157,7 @@ def test_folders_of_another_kind(tmp_path: Path) -> None:
         ({"decoder": "deep"}, "unknown decoder 'deep'; choose among conv"),
         ({"propagation": "far"}, "unknown propagation 'far'; choose among gated"),
         ({"hidden": 10}, "multiple of 4, got 10"),
+        ({"hidden": -4}, "multiple of 4, got -4"),
         ({"max_shape": (8, 8, 3)}, "four sizes"),
         ({"decoder": "low_rank", "rank": 5}, "multiple of the rank"),
         ({"propagation": "graphormer", "heads": 3}, "divisor of hidden"),

@@ -217,3 +217,69 @@ def test_bad_input_says_what_to_do(ghn: GHN) -> None:
         ghn.predict(nn.LazyLinear(3), X)
     with pytest.raises(ValueError, match=r"within >= 1.*got 0.5"):
         ghn.predict(Net(), X, within=0.5)
+
+
+class Counting(nn.Module):
+    """Writes in place into all that it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(9, 4, max_norm=0.1), nn.Linear(4, 3)
+        self.register_buffer("passes", torch.zeros(1))
+        self.register_buffer("unsaved", torch.zeros(1), persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        self.passes += 1
+        self.unsaved += 1
+        return self.head(self.embed(tokens))
+
+
+def test_what_the_forward_pass_writes_in_place_is_undone(ghn: GHN) -> None:
+    torch.manual_seed(0)
+    net = Counting()
+    table = net.embed.weight.detach().clone()
+    weights, _ = ghn.predict(net, torch.arange(3)[None])
+    assert torch.equal(net.embed.weight, table)
+    assert (net.passes.item(), net.unsaved.item(), weights["passes"].item()) == (0, 0, 0)
+
+
+def test_a_batch_of_one_is_enough_for_batch_norms(ghn: GHN) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10))
+    weights, report = ghn.predict(net, torch.randn(1, 4))
+    net.load_state_dict(weights)
+    assert report.share == 1
+    assert net.training
+    assert not net[1]._forward_pre_hooks
+    assert net[1].track_running_stats
+
+
+SPECTRAL = [nn.utils.parametrizations.spectral_norm, nn.utils.spectral_norm]
+
+
+@pytest.mark.parametrize("normalised", SPECTRAL, ids=["parametrised", "hooked"])
+def test_spectral_norms_divide_by_the_norm_of_the_predicted_weight(ghn: GHN, normalised: Any) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(normalised(nn.Linear(32, 32)), nn.ReLU(), normalised(nn.Conv1d(1, 8, 3))).eval()
+    x = torch.randn(16, 1, 32)
+    own = rms(net(x))
+    weights, _ = ghn.predict(net, x)
+    net.load_state_dict(weights)
+    assert 0.1 < rms(net(x)) / own < 10
+    assert torch.linalg.matrix_norm(net[0].weight, 2).item() == pytest.approx(1, rel=0.02)
+
+
+def test_what_has_no_values_on_the_meta_device_is_named(ghn: GHN) -> None:
+    with torch.device("meta"):
+        net = nn.Sequential(nn.Linear(4, 10))
+        net.register_buffer("mask", torch.ones(2))
+    weights, report = ghn.predict(net, torch.zeros(1, 4, device="meta"))
+    assert net.state_dict().keys() - weights.keys() == {"mask"}
+    assert any("mask" in note for note in report.notes)
+
+
+def test_the_random_numbers_of_the_caller_are_not_touched(ghn: GHN) -> None:
+    net = nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Linear(8, 10))
+    before = torch.get_rng_state()
+    ghn.predict(net, torch.ones(2, 4))
+    assert torch.equal(torch.get_rng_state(), before)

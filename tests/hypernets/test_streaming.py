@@ -52,6 +52,15 @@ def test_the_file_holds_what_is_predicted(ghn: GHN, tmp_path: Path, dtype: torch
     assert torch.equal(net.head.weight, weights["head.weight"])
 
 
+@pytest.mark.parametrize("normalised", [nn.utils.parametrizations.spectral_norm, nn.utils.spectral_norm])
+def test_spectral_norms_are_written_as_they_are_predicted(ghn: GHN, tmp_path: Path, normalised: Any) -> None:
+    net, path = nn.Sequential(normalised(nn.Linear(8, 16)), nn.ReLU(), nn.Linear(16, 10)), tmp_path / "w.safetensors"
+    hypernets.predict_to_file(ghn, net, (torch.ones(2, 8),), path)
+    weights, found = ghn.predict(net, torch.ones(2, 8), within=None)[0], load_file(path)
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[name], weights[name]) for name in found)
+
+
 def test_weights_are_saved_with_ties_once(ghn: GHN, tmp_path: Path) -> None:
     net = Tied()
     weights, _ = ghn.predict(net, TOKENS)
