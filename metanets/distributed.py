@@ -15,8 +15,12 @@ from torch import Tensor, nn
 
 
 def start(device: str = "cpu") -> None:
-    """Join the processes of torchrun, over gloo on the CPU and over nccl on GPUs; once, before ``fit``."""
+    """Join the processes of torchrun, over gloo on the CPU and over nccl on GPUs; once, before the model is made, since
+    "cuda" then means the GPU of this process."""
     if "WORLD_SIZE" in os.environ and not dist.is_initialized():
+        if device == "cuda":
+            # Without a number all processes would take the first GPU.
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("gloo" if device == "cpu" else "nccl")
 
 

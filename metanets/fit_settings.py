@@ -68,7 +68,9 @@ class FitResult:
 
 
 def check_settings(saved: dict[str, Any], given: dict[str, Any], folder: Path) -> None:
-    """A ValueError where the settings of a checkpoint are not those given."""
+    """A ValueError where the settings of a checkpoint are not those given; what it does not tell, being of an earlier
+    version, was what is now the default."""
+    saved = {**vars(FitSettings()), **saved}
     other = [f"{name} was {saved.get(name)}, is {value}" for name, value in given.items() if saved.get(name) != value]
     if other:
         raise ValueError(

@@ -92,7 +92,7 @@ def fit(
             ``load_state_dict`` (as GraphLoader) is resumed at its place; any other is replayed up to it, which is
             exact when its order does not hang on global random numbers.
         val_loader: batches the task evaluates; without it the last weights are kept.
-        steps, minutes: length of the run; at least one. The learning rate reaches 0 at its end.
+        steps, minutes: length of the run; at least one. Under the cosine the learning rate reaches 0 at its end.
         lr, weight_decay: of AdamW; vectors (biases, norms) are not decayed.
         warmup: part of the run over which the learning rate rises from 0.
         clip: largest gradient norm, or None.
@@ -222,11 +222,14 @@ class _Run:
             )
 
     def _evaluation_due(self) -> bool:
-        due = math.floor(self._fraction() * self.settings.evaluations + 1e-9)
+        due = self._evaluations_by_now()
         if due <= self.progress.evaluated:
             return False
         self.progress.evaluated = due
         return True
+
+    def _evaluations_by_now(self) -> int:
+        return math.floor(self._fraction() * self.settings.evaluations + 1e-9)
 
     def _evaluate(self, val: Iterable[Any]) -> None:
         self.model.eval()
@@ -260,6 +263,8 @@ class _Run:
         randomness.restore(parts["random"])
         self.best_weights = {name: t.to(self.device) for name, t in parts["best"].items()} or None
         self.progress = _Progress(**facts["progress"])
+        # Of a longer budget a smaller part is over than of the one it was saved under.
+        self.progress.evaluated = min(self.progress.evaluated, self._evaluations_by_now())
         if facts["loader"] is not None and hasattr(train, "load_state_dict"):
             train.load_state_dict(facts["loader"])  # pyright: ignore[reportAttributeAccessIssue]
         else:

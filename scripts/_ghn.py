@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,6 +17,8 @@ from hypernets.ghn.training.running import logits
 from hypernets.ghn.training.sampled import Sampled, sample
 from hypernets.runs import TrainRun
 from hypernets.tasks.images import Images, Split, read, space_for
+from metanets.callbacks import read_log
+from metanets.json_files import write_json
 
 # Out of distribution, beside the split that networks of training come from.
 SPLITS = ("wide", "deep", "dense", "bnfree")
@@ -23,16 +26,23 @@ IMAGE_BATCH = 64
 
 
 def trained(run: TrainRun) -> tuple[Any, float]:
-    """The hypernetwork of a run and the CPU seconds of its training, which is done once for a folder."""
+    """The hypernetwork of a run and the CPU seconds of its training, which is done once for a folder and a run.
+
+    Parts of it that were interrupted count with their wall-clock time, which is no less on one thread. Raises
+    ValueError for a folder of a run with other options.
+    """
     import hypernets
     from hypernets.tasks.commands import train
 
-    clock = Path(run.out) / "cpu_seconds.json"
-    if not clock.exists():
+    path, told = Path(run.out) / "trained.json", json.loads(json.dumps(asdict(run)))
+    known = json.loads(path.read_text()) if path.exists() else {}
+    if known.get("run") != told:
         begun = time.process_time()
         train(run)
-        clock.write_text(json.dumps(round(time.process_time() - begun, 1)))
-    return hypernets.load(run.out), json.loads(clock.read_text())
+        starts = [record for record in read_log(Path(run.out) / "log.jsonl") if record["event"] == "start"]
+        known = {"run": told, "seconds": round(time.process_time() - begun + starts[-1]["seconds"], 1)}
+        write_json(path, known)
+    return hypernets.load(run.out), known["seconds"]
 
 
 def architectures(images: Images, split: str, count: int) -> list[Sampled]:

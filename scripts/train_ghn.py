@@ -87,7 +87,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", default="digits", help="digits, or a folder of parquet files (default: digits)")
     parser.add_argument("--json", help="file that gets the figures")
     parser.add_argument("--out", help="folder of the models; what an earlier call trained there is not trained again")
-    parser.add_argument("--steps", type=int, help="optimiser steps of GHN-2 (default: 3000 for digits)")
+    parser.add_argument("--steps", type=int, help="of GHN-2, the baseline a third more (default: 3000 for digits)")
     parser.add_argument("--hours", type=float, help="wall-clock time of each training instead of steps")
     parser.add_argument("--architectures", type=int, default=100, help="of the test split (default: 100)")
     parser.add_argument("--limit", type=int, help="at most so many images a split")
@@ -104,7 +104,9 @@ def plan(given: argparse.Namespace, out: Path, small: bool) -> dict[str, TrainRu
         arguments=SMALL_MODEL if small else {}, evaluations=4, architectures=20, resume=True,
         **(SMALL if small else LARGE),
     )  # fmt: skip
-    steps = {name: given.steps or (count if small else None) for name, count in SMALL_STEPS.items()}
+    parts = {name: count / SMALL_STEPS["ghn2"] for name, count in SMALL_STEPS.items()}
+    ghn2 = given.steps or (SMALL_STEPS["ghn2"] if small else None)
+    steps = {name: ghn2 and round(part * ghn2) for name, part in parts.items()}
     minutes = 60 * given.hours if given.hours else None
     return {
         name: replace(common, model=name, out=str(out / name), steps=None if minutes else steps[name], minutes=minutes)

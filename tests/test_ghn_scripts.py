@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+import hypernets.tasks.commands
+from hypernets.runs import TrainRun
 from hypernets.tasks.images import Split
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -65,9 +69,30 @@ def test_accuracies_are_those_of_the_network_itself() -> None:
     assert _ghn.accuracies([sampled], _ghn.own_init, split) == [100.0]
 
 
+def test_a_training_counts_whole_and_for_its_options_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[TrainRun] = []
+
+    def train(run: TrainRun) -> None:
+        calls.append(run)
+        # As of a run that was interrupted after 100 s.
+        records = [{"event": "start", "step": 0, "seconds": 0.0}, {"event": "start", "step": 5, "seconds": 100.0}]
+        (tmp_path / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+
+    monkeypatch.setattr(hypernets.tasks.commands, "train", train)
+    monkeypatch.setattr(hypernets, "load", str)
+    run = TrainRun("digits", str(tmp_path), rates={"decoder": 0.5})
+    assert _ghn.trained(run)[1] == pytest.approx(100, abs=1)
+    assert _ghn.trained(run)[1] == pytest.approx(100, abs=1)
+    assert len(calls) == 1
+    _ghn.trained(replace(run, seed=1))
+    assert [run.seed for run in calls] == [0, 1]
+
+
 def test_both_models_are_given_their_steps_or_the_same_time(tmp_path: Path) -> None:
     given = train_ghn.parse(["--out", str(tmp_path)])
     runs = train_ghn.plan(given, tmp_path, small=True)
     assert {name: run.steps for name, run in runs.items()} == train_ghn.SMALL_STEPS
+    given = train_ghn.parse(["--steps", "30"])
+    assert [run.steps for run in train_ghn.plan(given, tmp_path, small=True).values()] == [30, 40]
     given = train_ghn.parse(["--hours", "2"])
     assert {(r.steps, r.minutes) for r in train_ghn.plan(given, tmp_path, small=False).values()} == {(None, 120.0)}

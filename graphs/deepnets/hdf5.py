@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -105,14 +106,12 @@ class DeepNetsFile:
         self.asked = {"input_shape": input_shape, "outputs": outputs}
         self.nets, self.words, digest = read_meta(self.path, split)
         try:
-            self.file: Any = h5py.File(self.path, "r")
-        except OSError as error:
+            with ExitStack() as opened:
+                self.file: Any = opened.enter_context(h5py.File(self.path, "r"))
+                self._check(digest)
+                opened.pop_all()
+        except (OSError, RuntimeError, KeyError, TypeError) as error:
             raise ValueError(f"{self.path} is no whole HDF5 file ({error}); write or download it again") from error
-        try:
-            self._check(digest)
-        except ValueError:
-            self.file.close()
-            raise
 
     def _check(self, digest: str) -> None:
         if self.file.attrs.get(DIGEST, digest) != digest:

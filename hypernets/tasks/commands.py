@@ -14,7 +14,7 @@ import torch
 from hypernets.ghn.training.augmenting import AUGMENTATIONS
 from hypernets.ghn.training.sampled import Sampled, sample
 from hypernets.ghn.training.starting import start_near_identity
-from hypernets.ghn.training.stream import ArchitectureDraws, ArchitectureStream, MetaBatch
+from hypernets.ghn.training.stream import CHOOSING, HELD_OUT, ArchitectureDraws, ArchitectureStream, MetaBatch
 from hypernets.ghn.training.task import ArchitectureTask
 from hypernets.runs import TrainRun
 from hypernets.tasks.images import Images, Split, read, space_for
@@ -36,9 +36,10 @@ def train(run: TrainRun) -> dict[str, float]:
     _check(run)
     out, images = Path(run.out), read(run.data, run.limit)
     devices.require(run.device)
-    model = created(run, images.num_classes)
-    _claim(out, run)
     distributed.start(run.device)
+    model = created(run, images.num_classes)
+    if distributed.rank() == 0:
+        _claim(out, run)
     task = _task(run, out)
     _fitted(model, task, images, run)
     held_out = [_draw(run, images)(seed) for seed in range(run.architectures)]
@@ -54,6 +55,10 @@ def _check(run: TrainRun) -> None:
     """A ValueError for settings out of range before anything is written."""
     if run.augment not in AUGMENTATIONS:
         raise ValueError(f"unknown augment {run.augment!r}; choose from {', '.join(AUGMENTATIONS)}")
+    if run.architectures > HELD_OUT - CHOOSING:
+        raise ValueError(
+            f"expected architectures <= {HELD_OUT - CHOOSING}, all that no run trains on, got {run.architectures}"
+        )
     Budget(run.steps, run.minutes)
     FitSettings(**{field.name: getattr(run, field.name) for field in fields(FitSettings) if field.name != "patience"})
 
@@ -107,7 +112,7 @@ def _fitted(model: Any, task: ArchitectureTask, images: Images, run: TrainRun) -
     callbacks: list[Callback] = [JsonlLog(out / "log.jsonl")]
     callbacks += [TensorBoard(out / "tensorboard")] if run.tensorboard else []
     # Other architectures than those of the test, which is to judge the chosen weights.
-    judged = [draw(run.architectures + seed) for seed in range(run.architectures)]
+    judged = [draw(CHOOSING + seed) for seed in range(run.architectures)]
     result = fit(
         model, task, stream(run, images), scoring_batches(judged, images.val),
         steps=run.steps, minutes=run.minutes, lr=run.lr, weight_decay=run.weight_decay, warmup=run.warmup,
@@ -116,7 +121,10 @@ def _fitted(model: Any, task: ArchitectureTask, images: Images, run: TrainRun) -
         checkpoint_minutes=run.checkpoint_minutes, resume=run.resume and (out / NAME).exists(), progress=run.progress,
     )  # fmt: skip
     model.config["trained_steps"] = result.best_step
-    print(f"{result.steps} steps in {result.seconds:.1f} s ({result.stopped}); best on val at step {result.best_step}")
+    if distributed.rank() == 0:
+        print(
+            f"{result.steps} steps in {result.seconds:.1f} s ({result.stopped}); best on val at step {result.best_step}"
+        )
 
 
 def _claim(out: Path, run: TrainRun) -> None:

@@ -122,6 +122,16 @@ def flip(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
+def spoil(word: bytes):
+    """Damage to what HDF5 tells its tables by."""
+
+    def change(path: Path) -> None:
+        data = path.read_bytes()
+        path.write_bytes(data.replace(word, word[::-1], 1))
+
+    return change
+
+
 def write(name: str, value: object):
     def change(path: Path) -> None:
         with h5py.File(path, "a") as file:
@@ -156,6 +166,7 @@ BYTE = np.zeros((5, 5), dtype=np.uint8)
         (lambda p: meta(p).write_text(meta(p).read_text() + " "), "is not the meta file that .* was written with"),
         (lambda p: p.write_bytes(b"foreign"), "is no whole HDF5 file"),
         (cut, "is no whole HDF5 file"),
+        (spoil(b"TREE"), "is no whole HDF5 file"),
         (flip, "architecture 0 of 'test' is damaged"),
         (write("adj", None), "damaged or of another layout: .*adj"),
         (write("adj", BYTE), r"adj \[N, N\] and nodes \[N, 3\].* got uint8 \[5, 5\]"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,13 +13,26 @@ import torch
 import hypernets
 from graphs import sample_architecture
 from hypernets.__main__ import main
+from hypernets.ghn.training.sampled import sample
+from hypernets.ghn.training.stream import CHOOSING, HELD_OUT
+from hypernets.runs import TrainRun
+from hypernets.tasks import commands
 from hypernets.tasks.images import read
+from metanets import distributed
+from metanets.fit_settings import FitResult
+from metanets.json_files import write_json
 
 OPTIONS = [
     "train", "--data=digits", "--space=cnn", "--steps=4", "--meta-batch=2", "--image-batch=16", "--architectures=2",
     "--evaluations=1", "--pool=3", "--limit=60", '--arguments={"hidden": 8, "max_shape": [8, 8, 3, 3]}',
     "--no-progress",
 ]  # fmt: skip
+
+
+SMALL: dict[str, Any] = {
+    "space": "cnn", "steps": 1, "meta_batch": 1, "image_batch": 16, "architectures": 3, "limit": 60, "progress": False,
+    "arguments": {"hidden": 8, "max_shape": [8, 8, 3, 3]},
+}  # fmt: skip
 
 
 def test_a_run_leaves_a_model_that_predicts(tmp_path: Path) -> None:
@@ -45,6 +60,32 @@ def test_a_run_is_gone_on_with_and_equals_one_without_a_break(tmp_path: Path) ->
     assert (whole / "model.safetensors").read_bytes() == (broken / "model.safetensors").read_bytes()
 
 
+def test_what_chooses_the_weights_is_in_no_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def fitted(model: Any, task: Any, train: Any, val: Any, **_: Any) -> FitResult:
+        assert len(val) == len(asked) == 3
+        return FitResult(0, 0.0, "budget", {}, 0)
+
+    monkeypatch.setattr(commands, "fit", fitted)
+    monkeypatch.setattr(commands, "sample", lambda *a, **k: asked.append(a[1]) or sample(*a, **k))
+    commands.train(TrainRun("digits", str(tmp_path), **SMALL))
+    assert asked[3:] == [0, 1, 2]
+    # The scripts test on the first architectures, however many.
+    assert all(CHOOSING <= seed < HELD_OUT for seed in asked[:3])
+    with pytest.raises(ValueError, match="expected architectures <= 5000"):
+        commands.train(TrainRun("digits", str(tmp_path / "more"), **{**SMALL, "architectures": 5001}))
+
+
+def test_of_several_processes_the_first_alone_claims_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    write_json(tmp_path / "run.json", {"data": "claimed by the first"})
+    commands.train(TrainRun("digits", str(tmp_path), **SMALL))
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -55,10 +96,6 @@ def test_a_run_is_gone_on_with_and_equals_one_without_a_break(tmp_path: Path) ->
 def test_another_run_in_the_folder_is_refused(
     more: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from dataclasses import asdict
-
-    from hypernets.runs import TrainRun
-
     (tmp_path / "run.json").write_text(json.dumps(asdict(TrainRun("digits", str(tmp_path)))))
     assert main(["train", "--data=digits", f"--out={tmp_path}", *more]) == 2
     assert message in capsys.readouterr().err

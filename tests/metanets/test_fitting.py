@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from metanets.callbacks import JsonlLog, TensorBoard, read_log
 from metanets.checkpointing import NAME
+from metanets.fit_settings import FitSettings, check_settings
 from metanets.fitting import NonFiniteError, fit
 from metanets.optimiser import adamw
 from metanets.schedule import Budget, warmup_cosine
@@ -159,6 +160,21 @@ def test_minutes_end_a_run() -> None:
     result = fit(make(), Regression(), data(), data(), minutes=0.005, progress=False)
     assert 0.3 <= result.seconds < 2.0
     assert result.steps > 10
+
+
+def test_a_run_that_is_made_longer_is_evaluated_to_its_end(tmp_path: Path) -> None:
+    common: Any = {"checkpoint": tmp_path, "evaluations": 2, "progress": False}
+    first = fit(make(), Regression(), data(), data(), steps=4, **common)
+    longer = fit(make(), Regression(), data(), data(), steps=40, resume=True, **common)
+    assert (first.best_step, longer.best_step) == (4, 40)
+    assert longer.metrics["mse"] < first.metrics["mse"]
+
+
+def test_a_checkpoint_of_an_earlier_version_has_the_defaults_of_what_it_does_not_tell(tmp_path: Path) -> None:
+    earlier = {name: value for name, value in vars(FitSettings()).items() if name not in ("accumulate", "rates")}
+    check_settings(earlier, vars(FitSettings()), tmp_path)
+    with pytest.raises(ValueError, match="accumulate was 1, is 2"):
+        check_settings(earlier, vars(FitSettings(accumulate=2)), tmp_path)
 
 
 def test_log_is_rewound_on_resume(tmp_path: Path) -> None:

@@ -146,12 +146,27 @@ def test_what_cannot_be_stacked_is_refused_with_the_reason(network: str, reason:
 
 def test_rounding_alone_is_no_reason_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where it turns a maximum or a relu: far apart in float32, and not in float64."""
-    monkeypatch.setattr(stacked_trial, "TOLERANCE", 1e-12)
+    monkeypatch.setattr(stacked_trial, "TOLERANCE", dict.fromkeys((torch.float32, torch.float64), 1e-12))
     recipe = Recipe("resnet", {**SMALL, "widths": [8, 16], "blocks": [2, 2]})
     x = recipe.example_input(64)[0]
     assert stacked_trial._difference(_seeded(recipe), x, torch.float32) is not None
     assert stacked_trial._difference(_seeded(recipe), x.double(), torch.float64) is None
     assert why_not_stackable(recipe.to_dict(), x) is None
+
+
+def test_a_small_mistake_is_not_taken_for_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    together, mistakes = stacked_trial._together, {torch.float32: 2e-3, torch.float64: 5e-4}
+
+    def wrong(modules: Any, x: torch.Tensor, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        return {name: value * (1 + mistakes[dtype]) for name, value in together(modules, x, dtype).items()}
+
+    monkeypatch.setattr(stacked_trial, "_together", wrong)
+    assert "differs from that of each alone" in str(stacked_trial.why_not_vmapped(_linear, torch.ones(4, 3)))
+
+
+def _linear(seed: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return torch.nn.Linear(3, 2)
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

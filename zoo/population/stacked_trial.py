@@ -14,7 +14,7 @@ from zoo.population.stacked_modules import StackedModules
 Build = Callable[[int], nn.Module]
 
 # How far a step together may be from the step alone, relative: far more than rounding, far less than a mistake.
-TOLERANCE = 1e-3
+TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-8}
 
 
 def why_not_vmapped(build: Build, x: Tensor) -> str | None:
@@ -71,7 +71,7 @@ def _difference(build: Build, x: Tensor, dtype: torch.dtype) -> str | None:
         return f"torch.vmap does not take it ({_first_sentence(error)})"
     for seed in range(2):
         alone = _alone(build(seed).to(dtype), x)
-        wrong = [name for name, value in alone.items() if not _gap(together[name][seed], value) <= TOLERANCE]
+        wrong = [name for name, value in alone.items() if not _gap(together[name][seed], value) <= TOLERANCE[dtype]]
         if wrong:
             return f"a training step of two networks together differs from that of each alone in {wrong[0]}"
     return None

@@ -34,6 +34,8 @@ def run(module: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
 
 
 def logits(module: nn.Module, weights: Mapping[str, Tensor], x: Tensor, batch: int) -> Tensor:
-    """``run`` without gradients, ``batch`` images at once (batch norms see so many)."""
+    """``run`` without gradients, ``batch`` images at once (batch norms see so many); a last one alone, whose statistics
+    would be its own, goes with those before it."""
+    ends = list(range(batch, len(x) - 1, batch))
     with torch.no_grad():
-        return torch.cat([run(module, weights, part) for part in x.split(batch)])
+        return torch.cat([run(module, weights, part) for part in x.tensor_split(ends)])

@@ -17,6 +17,8 @@ from hypernets.ghn.training.sampled import Sampled
 
 # Seeds of architectures below this are never trained on.
 HELD_OUT = 10_000
+# From this one on they choose among the weights of a run; those before are left to tests.
+CHOOSING = 5_000
 KEPT = 4096
 
 
@@ -87,8 +89,9 @@ class ArchitectureStream:
                 f"expected 2 images (for batch norms) and 1 architecture at least, got {image_batch} and {draws.count}"
             )
         self.x, self.y, self.image_batch, self.augment, self.workers = x, y, image_batch, augment, workers
-        # Networks are built once where few are trained on again and again.
-        self.draws = draws if workers else replace(draws, draw=lru_cache(KEPT)(draws.draw))
+        # Networks are built once where few are trained on again and again; of many, those kept would take gigabytes.
+        few = draws.pool <= KEPT and not workers
+        self.draws = replace(draws, draw=lru_cache(KEPT)(draws.draw)) if few else draws
         self.step = 0
 
     def __iter__(self) -> Iterator[MetaBatch]:

@@ -107,6 +107,13 @@ def test_held_out_architectures_are_never_drawn() -> None:
     assert set(asked) == {HELD_OUT, HELD_OUT + 1, HELD_OUT + 2}
 
 
+def test_networks_are_kept_where_they_are_few() -> None:
+    few = iter(stream(2, pool=1))
+    assert len({id(sampled) for _ in range(2) for sampled in next(few).samples}) == 1
+    many = stream(2, pool=10**6)
+    assert many.draws.draw is DIGITS
+
+
 def test_nodes_of_a_batch_are_limited() -> None:
     draws = ArchitectureDraws(DIGITS, 8)
     sizes = [s.architecture.num_nodes for s in draws[0]]
@@ -284,6 +291,15 @@ def test_scoring_sees_batches_of_images() -> None:
     whole = logits(given.samples[0].module, written, given.x, batch=4)
     parts = [run(given.samples[0].module, written, part) for part in given.x.split(4)]
     torch.testing.assert_close(whole, torch.cat(parts).detach())
+
+
+def test_no_image_is_scored_alone() -> None:
+    """A batch norm refuses a batch of one 1x1 map, and no other has statistics to speak of."""
+    module = storage_free(Recipe("deepnet", {"input_shape": [1, 2, 2], "C": 8, "stem_type": 1}))
+    own = {name: torch.randn(p.shape) for name, p in module.named_parameters()}
+    x = torch.randn(9, 1, 2, 2)
+    expected = torch.cat([run(module, own, part) for part in (x[:4], x[4:])])
+    torch.testing.assert_close(logits(module, own, x, batch=4), expected)
 
 
 WORKER = """
