@@ -89,7 +89,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", default="digits", help="digits, or a folder of parquet files (default: digits)")
     parser.add_argument("--json", help="file that gets the figures")
     parser.add_argument("--out", help="folder of the models; what an earlier call trained there is not trained again")
-    parser.add_argument("--steps", type=int, help="of GHN-2, the baseline three quarters more (default: 2500 for digits)")
+    parser.add_argument(
+        "--steps", type=int, help="of GHN-2, the baseline three quarters more (default: 2500 for digits)"
+    )
     parser.add_argument("--hours", type=float, help="wall-clock time of each training instead of steps")
     parser.add_argument("--architectures", type=int, default=100, help="of the test split (default: 100)")
     parser.add_argument("--limit", type=int, help="at most so many images a split")
