@@ -58,6 +58,7 @@ def _hooked(part: nn.Module) -> Iterator[Vectors]:
 def singular_vectors(weight: Tensor, axis: int, u: Tensor) -> tuple[Tensor, Tensor]:
     """The left and right vectors of the largest singular value of a weight, from a start ``u``.
 
+    >>> import torch
     >>> u, v = singular_vectors(torch.diag(torch.tensor([1.0, 5.0])), 0, torch.ones(2))
     >>> [round(x, 3) for x in (*u.tolist(), *v.tolist())]
     [0.0, 1.0, 0.0, 1.0]
