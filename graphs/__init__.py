@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from graphs.batching import GraphBatch, collate
     from graphs.certifying.certificate import Certificate
     from graphs.certifying.procedure import certify
+    from graphs.deepnets.recipe_graph import recipe_graph
     from graphs.drawing.picture import draw
     from graphs.errors import UntraceableError
     from graphs.kernels import BlockTable
@@ -72,6 +73,7 @@ __all__ = [
     "find_scales",
     "flat_layout",
     "interpolate",
+    "recipe_graph",
     "sample_architecture",
     "trace",
     "with_scales",
@@ -110,6 +112,7 @@ __getattr__, __dir__ = lazy_exports(
         "find_scales": "scaling.search",
         "flat_layout": "layout",
         "interpolate": "aligning.alignment",
+        "recipe_graph": "deepnets.recipe_graph",
         "sample_architecture": "sampler",
         "trace": "tracing",
         "with_scales": "scaling.search",

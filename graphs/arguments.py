@@ -23,6 +23,7 @@ def network(
     shapes: Sequence[str] = (),
     dtypes: Sequence[str] = (),
     maxima: Sequence[int] = (),
+    device: str = "cpu",
 ) -> tuple[nn.Module, Probe]:
     """The network of a built-in family or of ``module:factory``, and random inputs of these shapes, always the same.
 
@@ -32,6 +33,7 @@ def network(
             built-in family needs none.
         dtypes: a torch dtype an input, or one for all; float32, or int64 where there are ``maxima``.
         maxima: whole numbers are drawn below it; one an input, or one for all.
+        device: of both; ``meta`` for a network that is to take no memory.
 
     Raises ValueError for what cannot be read or built.
 
@@ -46,9 +48,10 @@ def network(
 
     torch.manual_seed(0)
     recipe = Recipe(factory, _keywords(arguments))
-    module = _built(recipe)
+    with torch.device(device):
+        module = _built(recipe)
     if not shapes and factory in FAMILIES:
-        return module, Probe(recipe.example_input(), {})
+        return module, Probe(tuple(x.to(device) for x in recipe.example_input()), {})
     if not shapes:
         raise ValueError(f"the inputs of {factory!r} are not known; expected a shape for each of them, {EXAMPLE}")
     dtypes = _one_each("--input-dtype", dtypes or ["int64" if maxima else "float32"], shapes)
@@ -58,7 +61,7 @@ def network(
     inputs = []
     for text, dtype, largest in zip(shapes, dtypes, maxima, strict=True):
         name, _, numbers = text.rpartition("=")
-        tensor = _random(_shape(numbers), _dtype(dtype), largest, generator)
+        tensor = _random(_shape(numbers), _dtype(dtype), largest, generator).to(device)
         if name:
             named[name] = tensor
         else:

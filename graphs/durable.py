@@ -3,19 +3,28 @@
 import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import RawIOBase
 from pathlib import Path
 
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write ``data`` under a temporary name, flush it to the disk, then rename it to ``path``."""
+    with written_durably(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def written_durably(path: Path) -> Iterator[Path]:
+    """A temporary name for the body to write a file under; then it is flushed to the disk and renamed to ``path``. An
+    error leaves neither."""
     # The number keeps two writers of one file apart, on whatever machines: the last rename wins, and neither sees half
     # of the other.
     temporary = path.with_name(f"{path.name}.{secrets.randbits(48)}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:

@@ -98,16 +98,28 @@ class ComputationGraph:
         >>> chain.shortest_paths().tolist()
         [[0, 1, 2], [0, 0, 1], [0, 0, 0]]
         """
-        from scipy.sparse import csr_array
-        from scipy.sparse.csgraph import dijkstra
-
-        if not self.nodes:
-            return torch.zeros(0, 0, dtype=torch.int64)
-        producer, consumer = self.edge_index.numpy()
-        adjacency = csr_array((np.ones(self.num_edges), (producer, consumer)), shape=(self.num_nodes, self.num_nodes))
-        lengths = dijkstra(adjacency, unweighted=True, limit=max_distance)
-        lengths[np.isinf(lengths)] = 0
+        count = self.num_nodes
+        # No path has `count` edges, so that this much and more stands for none; it grows to twice as much.
+        lengths = np.full((count, count), count, np.int16 if count < 2**14 else np.int32)
+        rows = list(lengths)
+        # Nodes are in topological order: backwards, the rows of what reads a node are complete.
+        for node, readers in reversed(list(enumerate(self._readers()))):
+            row = rows[node]
+            if readers:
+                nearest = rows[readers[0]]
+                for reader in readers[1:]:
+                    nearest = np.minimum(nearest, rows[reader], out=row)
+                np.add(nearest, 1, out=row)
+            row[node] = 0
+        lengths *= lengths <= min(max_distance, count - 1)
         return torch.from_numpy(lengths.astype(np.int64))
+
+    def _readers(self) -> list[list[int]]:
+        """Of each node, those that read its value."""
+        found: list[list[int]] = [[] for _ in self.nodes]
+        for producer, consumer in self.edges:
+            found[producer].append(consumer)
+        return found
 
     def reduced(self, only_parameters: bool = False) -> ComputationGraph:
         """The graph of primitives that graph hypernetworks read; see :mod:`graphs.primitives`.

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphs.execution.evaluation import own_storages, plain_evaluation, traceable_layout, untraceable
 from graphs.execution.trees import map_tensors, tensors_in
+from graphs.execution.unchanged import ValuesUnchanged
 from graphs.execution.whereabouts import Whereabouts
 from graphs.layout import Layout
 from graphs.op_graph import ComputationGraph, OpNode
@@ -27,7 +28,13 @@ def record(module: nn.Module, inputs: tuple, kwargs: dict[str, Any]) -> Computat
     inputs, kwargs = map_tensors(torch.clone, (inputs, kwargs))
     weights = own_storages(module, layout)
     recorder = OpRecorder({**module.state_dict(keep_vars=True), **weights}, layout, tensors_in((inputs, kwargs)))
-    with plain_evaluation(module), recorder.where.within(module), untraceable(module, recorder), recorder:
+    with (
+        plain_evaluation(module),
+        ValuesUnchanged(module),
+        recorder.where.within(module),
+        untraceable(module, recorder),
+        recorder,
+    ):
         outputs = torch.func.functional_call(module, weights, inputs, kwargs)
     return recorder.finish(tensors_in(outputs))
 

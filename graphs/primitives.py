@@ -48,7 +48,7 @@ def reduce(graph: ComputationGraph, only_parameters: bool) -> ComputationGraph:
     """See :meth:`graphs.op_graph.ComputationGraph.reduced`."""
     held = _held(graph)
     layers = _layers(graph, held)
-    build = _Builder(only_parameters)
+    build = PrimitiveBuilder(only_parameters)
     ends: dict[int, Ends] = {}
     for i, node in enumerate(graph.nodes):
         if i in ends or (i in held and node.kind != "output"):
@@ -100,7 +100,7 @@ def _layer(layer: str, names: set[str]) -> str:
     return (*norms, "ln")[0] if is_norm and not names & CONTRACTIONS else ""
 
 
-class _Builder:
+class PrimitiveBuilder:
     """The new graph, as it grows."""
 
     def __init__(self, only_parameters: bool) -> None:

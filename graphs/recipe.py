@@ -21,6 +21,8 @@ FAMILIES: dict[str, str] = {
     "mobilenet": "graphs.families.mobilenet:MobileNet",
     "vit": "graphs.families.vit:ViT",
     "gpt": "graphs.families.gpt:GPT",
+    "bottleneck": "graphs.families.bottleneck:BottleneckResNet",
+    "deepnet": "graphs.deepnets.network:DeepNet",
 }
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
+from graphs.deepnets.space import SPLITS, sample
 from graphs.recipe import Recipe
 
 Value = TypeVar("Value")
@@ -64,10 +66,12 @@ def sample_architecture(
         space: one of ``SPACES``. ``mlp``: 1-4 hidden layers of 8-64 neurons; ``cnn``: the ranges of the CNN Wild Park
             (https://arxiv.org/abs/2403.12143), 2-5 convolutions of 4-32 channels, kernels 3, 5 or 7, an activation a
             layer, nearly half of them with skips; ``resnet``: 1-3 stages of 1-2 blocks; ``vit`` and ``gpt``: 1-3
-            blocks of 1, 2 or 4 heads.
+            blocks of 1, 2 or 4 heads; ``deepnets``: DeepNets-1M (https://arxiv.org/abs/2110.13100), 4-18 cells of 1-4
+            steps, up to 10^7 parameters, and its splits out of distribution, ``deepnets_wide``, ``_deep``, ``_dense``
+            and ``_bnfree``; ``deepnets_small``: the same with 4-10 cells of 8-32 channels, for digits, and its splits.
         seed: which of them.
         input_shape: shape of one input without the batch axis: channels, height, width; any for an mlp; ``(context,)``
-            for a gpt. By default (1, 8, 8), and (16,) for a gpt.
+            for a gpt. By default (1, 8, 8), (16,) for a gpt, (3, 32, 32) for the large deepnets.
         outputs: number of outputs, the vocabulary of a gpt. By default 10, and 32 for a gpt.
 
     Every architecture takes the input: no map shrinks to nothing, heads divide the width, patches the image.
@@ -186,4 +190,5 @@ SPACES: dict[str, Space] = {
     "resnet": Space(_resnet),
     "vit": Space(_vit),
     "gpt": Space(_gpt, axes=("context",), input_shape=(16,), outputs=32),
+    **{name: Space(partial(sample, split), input_shape=split.input_shape) for name, split in SPLITS.items()},
 }

@@ -43,19 +43,20 @@ def load(path: str | Path, device: str = "cpu") -> Any:
     """
     from metanets.registry import find
 
-    folder = _folder(path)
-    config = _config(folder)
+    folder = model_folder(path)
+    config = read_config(folder)
     cls = find(config["model"])
     if not issubclass(cls, nn.Module):
         return cls.from_pretrained(folder)
     from metanets.registry import create
 
     model = create(config["model"], **config["arguments"])
-    model.load_state_dict(_weights(folder, model))
+    model.load_state_dict(read_weights(folder, model))
     return model.to(device).eval()
 
 
-def _folder(path: str | Path) -> Path:
+def model_folder(path: str | Path) -> Path:
+    """The folder itself, or what was downloaded of a repository. Raises ValueError where there is neither."""
     if Path(path).is_dir():
         return Path(path)
     text = str(path)
@@ -72,7 +73,8 @@ def _folder(path: str | Path) -> Path:
         ) from error
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """``{"model", "arguments"}`` of a saved model. Raises ValueError for anything else."""
     path = folder / CONFIG
     if not path.is_file():
         raise ValueError(f"expected a saved model in {folder}, there is no {CONFIG}; give a folder of save_pretrained")
@@ -92,7 +94,7 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _weights(folder: Path, model: Any) -> dict[str, Any]:
+def read_weights(folder: Path, model: Any) -> dict[str, Any]:
     """The tensors, which must be exactly those of ``model``."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 from tqdm import tqdm
 
@@ -28,8 +29,11 @@ class Bar:
             maxinterval=max(interval, 10.0), disable=not shown, dynamic_ncols=True, file=sys.stderr,
         )  # fmt: skip
 
-    def show(self, step: int, seconds: float, loss: float, speed: float) -> None:
-        self.bar.set_postfix_str(f"loss {loss:.4f}, {speed:.2f} steps/s", refresh=False)
+    def show(self, step: int, seconds: float, figures: Mapping[str, float]) -> None:
+        """Args: figures: "loss", and speeds by the name ``<what>_per_second``."""
+        speeds = {name.removesuffix("_per_second"): value for name, value in figures.items() if "_per_second" in name}
+        words = [f"loss {figures['loss']:.4f}", *(f"{value:.2f} {what}/s" for what, value in speeds.items())]
+        self.bar.set_postfix_str(", ".join(words), refresh=False)
         done = step if self.in_steps else seconds
         self.bar.update(max(0.0, min(done, self.bar.total) - self.bar.n))
 

@@ -62,10 +62,10 @@ def show(rows: list[dict[str, Any]]) -> None:
         print(f"{r['what']:<60} {r['value']:>12.4g} {r['unit']:<14} {verdict}".rstrip())
 
 
-def finish(path: str | None, rows: list[dict[str, Any]], seed: int) -> None:
+def finish(path: str | None, rows: list[dict[str, Any]], seed: int, **more: list[dict[str, Any]]) -> None:
     """The end of a benchmark: write the rows if a path is given, exit with an error where one does not hold."""
     if path:
-        write(path, rows, seed)
+        write(path, rows, seed, **more)
     if any(r["holds"] is False for r in rows):
         raise SystemExit("a bound does not hold; see the rows marked FAILS")
 

@@ -143,6 +143,7 @@ KERNEL_STYLES = ("kernels", "PyG", "PyG propagate", "PyG linear first", "index_a
 PARITY = ("float64, 1 step(s)", "float32, 200 step(s)")
 LAYOUTS = {
     "bench_align": by_model,
+    "bench_ghn": rates,
     "bench_kernels": kernels,
     "bench_kernels_cuda": kernels,
     "bench_kernels_large": rates,

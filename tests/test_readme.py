@@ -68,3 +68,12 @@ def test_the_example_of_messages_runs(capsys: pytest.CaptureFixture[str]) -> Non
     assert names["e"].shape == (names["batch"].num_edges, 32)
     assert names["mean"].shape == names["largest"].shape == (names["batch"].num_nodes, 32)
     assert "'cuda'" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:the hypernetwork is untrained")
+def test_the_example_of_predictions_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict = {}
+    exec(blocks("python")[5], names)
+    assert names["weights"].keys() == names["net"].state_dict().keys()
+    assert names["report"].share == 1
+    assert "lstm.weight_ih_l0" in capsys.readouterr().out

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphs.execution.trees import tensors_in
 
@@ -77,6 +78,35 @@ class Writes:
         for whole, values in self._saved.values():
             whole.copy_(values)
         return [self._names[key] for key in self._saved]
+
+
+class ValuesUnchanged(TorchDispatchMode):
+    """What a forward pass writes in place into tensors that a module holds is undone at the end of the block.
+
+    Args:
+        module: see :func:`named_tensors`.
+        more: tensors beside its own.
+
+    >>> net = nn.BatchNorm1d(2)
+    >>> with torch.no_grad(), ValuesUnchanged(net):
+    ...     _ = net(torch.randn(3, 2))
+    >>> net.running_var, net.num_batches_tracked
+    (tensor([1., 1.]), tensor(0))
+    """
+
+    def __init__(self, module: nn.Module, more: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__()
+        self._writes = Writes({**named_tensors(module), **{f"given {n}": t for n, t in (more or {}).items()}})
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = zip(func._schema.arguments, args, strict=False)
+        self._writes.before(func, {**{a.name: value for a, value in named}, **(kwargs or {})})
+        return func(*args, **(kwargs or {}))
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        with torch.no_grad():
+            self._writes.undo()
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:

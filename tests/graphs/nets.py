@@ -1,4 +1,4 @@
-"""Small networks for tests: a forward function over named parts, and what is asked of their symmetries."""
+"""Small networks for tests: a forward function over named parts, and what is asked of their symmetries and graphs."""
 
 from __future__ import annotations
 
@@ -41,3 +41,13 @@ def assert_group(module: nn.Module, inputs: tuple, *sizes: int, pinned: int = 0)
     assert certificate.log10_group_order == pytest.approx(log10_factorials(*sizes), abs=1e-9)
     assert sum(certificate.pinned.values()) == pinned, certificate.pinned
     return certificate
+
+
+def without(adjacency: Tensor, kept: list[int]) -> Tensor:
+    """Shortest paths between the kept nodes where each other node is bypassed."""
+    adjacency = adjacency.clone()
+    for i in set(range(len(adjacency))) - set(kept):
+        adjacency |= adjacency[:, i, None] & adjacency[i]
+    nodes = tuple(graphs.OpNode("op", "") for _ in kept)
+    edges = tuple((int(a), int(b)) for a, b in adjacency[kept][:, kept].nonzero())
+    return graphs.ComputationGraph(nodes, edges).shortest_paths()

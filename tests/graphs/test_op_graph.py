@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from nets import without
 from scipy.sparse.csgraph import floyd_warshall
 from torch import Tensor, nn
 from torch.nn import functional
@@ -312,13 +313,3 @@ def test_golden_shortest_paths(shared: Path, model: str, net: str) -> None:
     assert torch.equal(ours_bare, theirs)
     for i, node in zip(holds[1:], bare.nodes[1:-1], strict=True):
         assert shapes[i] in node.parameters.values()
-
-
-def without(adjacency: Tensor, kept: list[int]) -> Tensor:
-    """Shortest paths between the kept nodes where each other node is bypassed."""
-    adjacency = adjacency.clone()
-    for i in set(range(len(adjacency))) - set(kept):
-        adjacency |= adjacency[:, i, None] & adjacency[i]
-    nodes = tuple(OpNode("op", "") for _ in kept)
-    edges = tuple((int(a), int(b)) for a, b in adjacency[kept][:, kept].nonzero())
-    return ComputationGraph(nodes, edges).shortest_paths()

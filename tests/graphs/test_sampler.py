@@ -9,10 +9,13 @@ import pytest
 import torch
 
 import graphs
+from graphs import sampler
 from graphs.families.residual import Residual
-from graphs.sampler import SPACES, sample_architecture
+from graphs.sampler import sample_architecture
 
 SEEDS = range(200)
+# The large networks of DeepNets-1M have tests of their own.
+SPACES = [name for name in sampler.SPACES if not name.startswith("deepnets") or name == "deepnets_small"]
 IMAGES = [(1, 8, 8), (3, 32, 32), (2, 5, 7), (1, 1, 1)]
 
 
@@ -32,7 +35,7 @@ def test_every_architecture_takes_its_input(space):
         assert outputs.isfinite().all()
 
 
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", [name for name in SPACES if name != "deepnets_small"])
 def test_some_of_them_are_certified(space):
     for seed in range(6):
         recipe = sample_architecture(space, seed)

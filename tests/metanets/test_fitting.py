@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from metanets.callbacks import JsonlLog, TensorBoard, read_log
 from metanets.checkpointing import NAME
+from metanets.fit_settings import FitSettings, check_settings
 from metanets.fitting import NonFiniteError, fit
 from metanets.optimiser import adamw
 from metanets.schedule import Budget, warmup_cosine
@@ -161,6 +162,21 @@ def test_minutes_end_a_run() -> None:
     assert result.steps > 10
 
 
+def test_a_run_that_is_made_longer_is_evaluated_to_its_end(tmp_path: Path) -> None:
+    common: Any = {"checkpoint": tmp_path, "evaluations": 2, "progress": False}
+    first = fit(make(), Regression(), data(), data(), steps=4, **common)
+    longer = fit(make(), Regression(), data(), data(), steps=40, resume=True, **common)
+    assert (first.best_step, longer.best_step) == (4, 40)
+    assert longer.metrics["mse"] < first.metrics["mse"]
+
+
+def test_a_checkpoint_of_an_earlier_version_has_the_defaults_of_what_it_does_not_tell(tmp_path: Path) -> None:
+    earlier = {name: value for name, value in vars(FitSettings()).items() if name not in ("accumulate", "rates")}
+    check_settings(earlier, vars(FitSettings()), tmp_path)
+    with pytest.raises(ValueError, match="accumulate was 1, is 2"):
+        check_settings(earlier, vars(FitSettings(accumulate=2)), tmp_path)
+
+
 def test_log_is_rewound_on_resume(tmp_path: Path) -> None:
     common: Any = {"steps": 40, "checkpoint": tmp_path, "checkpoint_minutes": 0.0, "progress": False}
     log = JsonlLog(tmp_path / "log.jsonl")
@@ -198,6 +214,9 @@ def test_checkpoint_is_one_safe_file_of_another_model_refused(tmp_path: Path) ->
         ({"steps": 0}, "expected steps > 0, got 0"),
         ({"steps": 5, "precision": "fp8"}, "unknown precision 'fp8'; choose from fp32, bf16"),
         ({"steps": 5, "warmup": 1.5}, "got 1.5"),
+        ({"steps": 5, "optimiser": "sgd"}, "unknown optimiser 'sgd'; choose from adamw, adam"),
+        ({"steps": 5, "schedule": "flat"}, "unknown schedule 'flat'; choose from cosine, steps"),
+        ({"steps": 5, "accumulate": 0}, "expected >= 1, got 0"),
         ({"steps": 5, "resume": True}, "needs checkpoint=FOLDER"),
     ],
 )
@@ -213,6 +232,53 @@ def test_empty_loader_and_missing_figure() -> None:
     task.monitor = "tau"
     with pytest.raises(ValueError, match=r"monitors 'tau'.*it gives \['mse'\]"):
         fit(make(), task, data(), data(), steps=5, progress=False)
+
+
+def test_accumulated_batches_make_the_step_of_all_of_them() -> None:
+    batches = data(2)
+    parted, whole = make(dropout=0.0), make(dropout=0.0)
+    fit(parted, Regression(), batches, steps=1, accumulate=2, progress=False)
+    both = (torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches]))
+    fit(whole, Regression(), [both], steps=1, progress=False)
+    torch.testing.assert_close(weights(parted), weights(whole))
+
+
+def test_adam_takes_the_step_of_torch() -> None:
+    model, twin = make(dropout=0.0), make(dropout=0.0)
+    fit(model, Regression(), data(1), steps=1, lr=0.1, warmup=0.0, optimiser="adam", clip=None, weight_decay=0.0,
+        progress=False)  # fmt: skip
+    optimiser = torch.optim.Adam(twin.parameters(), lr=0.1)
+    Regression().step(twin, data(1)[0])["loss"].backward()
+    optimiser.step()
+    assert torch.equal(weights(model), weights(twin))
+
+
+def test_rates_are_factors_by_name() -> None:
+    slow, plain = make(dropout=0.0), make(dropout=0.0)
+    common: Any = {"steps": 1, "lr": 0.1, "warmup": 0.0, "weight_decay": 0.0, "clip": None, "progress": False}
+    start = weights(plain)
+    fit(slow, Regression(), data(1), rates={"0.": 0.5, "weight": 0.0}, **common)
+    fit(plain, Regression(), data(1), **common)
+    first = 4 * 16 + 16
+    torch.testing.assert_close(weights(slow)[:first] - start[:first], 0.5 * (weights(plain) - start)[:first])
+    assert torch.equal(weights(slow)[first : first + 16], start[first : first + 16])
+    assert torch.equal(weights(slow)[-1], weights(plain)[-1])
+    with pytest.raises(ValueError, match="no trained parameter has 'decoder' in its name"):
+        fit(make(), Regression(), data(), rates={"decoder": 2.0}, **common)
+
+
+def test_amounts_are_logged_a_second() -> None:
+    class Counting(Regression):
+        counts = ("rows",)
+
+        def step(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+            return {**super().step(model, batch), "rows": torch.tensor(len(batch[0])), "half": torch.tensor(0.5)}
+
+    records: list[Any] = []
+    fit(make(), Counting(), data(), steps=20, callbacks=[records.append], progress=False)
+    row = next(r for r in records if r["event"] == "train")
+    assert row["rows_per_second"] == pytest.approx(8 * row["steps_per_second"])
+    assert row["half"] == 0.5
 
 
 def test_only_matrices_are_decayed() -> None:

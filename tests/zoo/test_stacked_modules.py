@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.population import OPTIMISERS, PopulationResult, TrainingJob, train, why_not_stackable
+from graphs import Recipe
+from zoo.population import OPTIMISERS, PopulationResult, TrainingJob, stacked_trial, train, why_not_stackable
+from zoo.population.stacked_ways import _seeded
 from zoo.sources import load
 
 SMALL = {"input_shape": [1, 8, 8]}
@@ -140,6 +142,31 @@ def test_what_cannot_be_stacked_is_refused_with_the_reason(network: str, reason:
     job = TrainingJob(recipe, ({"seed": 0},), 1, 10, keep=(1,))
     with pytest.raises(ValueError, match=f"{network}.*{reason}.*use trainer='reference'"):
         train(job, load("digits", limit=20), "stacked")
+
+
+def test_rounding_alone_is_no_reason_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where it turns a maximum or a relu: far apart in float32, and not in float64."""
+    monkeypatch.setattr(stacked_trial, "TOLERANCE", dict.fromkeys((torch.float32, torch.float64), 1e-12))
+    recipe = Recipe("resnet", {**SMALL, "widths": [8, 16], "blocks": [2, 2]})
+    x = recipe.example_input(64)[0]
+    assert stacked_trial._difference(_seeded(recipe), x, torch.float32) is not None
+    assert stacked_trial._difference(_seeded(recipe), x.double(), torch.float64) is None
+    assert why_not_stackable(recipe.to_dict(), x) is None
+
+
+def test_a_small_mistake_is_not_taken_for_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    together, mistakes = stacked_trial._together, {torch.float32: 2e-3, torch.float64: 5e-4}
+
+    def wrong(modules: Any, x: torch.Tensor, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        return {name: value * (1 + mistakes[dtype]) for name, value in together(modules, x, dtype).items()}
+
+    monkeypatch.setattr(stacked_trial, "_together", wrong)
+    assert "differs from that of each alone" in str(stacked_trial.why_not_vmapped(_linear, torch.ones(4, 3)))
+
+
+def _linear(seed: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return torch.nn.Linear(3, 2)
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

@@ -1,0 +1,1 @@
+"""What the command ``hypernets`` does where it needs data."""
