@@ -49,7 +49,7 @@ BUILD_EXAMPLES = """examples:
 data:     digits | hf:ID | a folder of images or parquet files | {source: ..., resize: 16, limit: 1000}
           text | text:FILE | {source: "text:books/*.txt", context: 64}   for gpt: bytes, and the bytes that follow
 recipes:  mlp, cnn, siren, resnet, gpt, ... or your own my_module:make_net, with loss: my_module:my_loss;
-          {space: cnn, architectures: 40} is 40 random architectures, of a space: mlp, cnn, resnet, vit, gpt or deepnets_small
+          {space: cnn, architectures: 40} is 40 random architectures; also mlp, resnet, vit, gpt, deepnets_small
 varied:   activation init init_scale optimiser lr weight_decay momentum dropout train_fraction width depth kernel seed
           schedule (constant step cosine one_cycle) step_size gamma label_noise sparsity target_psnr (image networks)
           poison_fraction target_class (a backdoor: part of the images bear a trigger and the target's label)
