@@ -46,7 +46,7 @@ SMALL: dict[str, Any] = {
     "identity": 1.0,
     "pool": 600,
 }
-SMALL_STEPS = {"ghn2": 2500, "mlp": 4400}
+SMALL_STEPS = {"ghn2": 2500, "mlp": 5000}
 SMALL_MODEL: dict[str, Any] = {"hidden": 32, "max_shape": [16, 16, 7, 7]}
 # Architectures of each split out of distribution, as a part of those of the test.
 OUTSIDE = 0.3
@@ -89,9 +89,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", default="digits", help="digits, or a folder of parquet files (default: digits)")
     parser.add_argument("--json", help="file that gets the figures")
     parser.add_argument("--out", help="folder of the models; what an earlier call trained there is not trained again")
-    parser.add_argument(
-        "--steps", type=int, help="of GHN-2, the baseline three quarters more (default: 2500 for digits)"
-    )
+    parser.add_argument("--steps", type=int, help="of GHN-2, the baseline twice as many (default: 2500 for digits)")
     parser.add_argument("--hours", type=float, help="wall-clock time of each training instead of steps")
     parser.add_argument("--architectures", type=int, default=100, help="of the test split (default: 100)")
     parser.add_argument("--limit", type=int, help="at most so many images a split")
