@@ -33,12 +33,12 @@ def _parser() -> Any:
     return parser
 
 
-def _configured(run: type, command: str) -> Callable[[Any], None]:
+def _called(run: type, command: str) -> Callable[[Any], None]:
     def call(given: Any) -> None:
-        config = run(**{k: v for k, v in given.as_dict().items() if k != "config"})
+        from metanets.options import configured
         from metanets.tasks import commands
 
-        getattr(commands, command)(config)
+        getattr(commands, command)(configured(run, given.as_dict()))
 
     return call
 
@@ -53,9 +53,9 @@ def _list(given: Any) -> None:
 
 
 _COMMANDS: dict[str, Callable[[Any], None]] = {
-    "train": _configured(TrainRun, "train"),
-    "eval": _configured(EvalRun, "evaluate"),
-    "predict": _configured(PredictRun, "predict"),
+    "train": _called(TrainRun, "train"),
+    "eval": _called(EvalRun, "evaluate"),
+    "predict": _called(PredictRun, "predict"),
     "list": _list,
 }
 

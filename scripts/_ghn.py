@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hypernets.ghn.training.running import logits
 from hypernets.ghn.training.sampled import Sampled, sample
 from hypernets.runs import TrainRun
-from hypernets.tasks.images import Images, Split, read, space_for
+from hypernets.tasks.images import Images, Split, space_for
 from metanets.callbacks import read_log
 from metanets.json_files import write_json
 
@@ -83,6 +83,3 @@ def own_init(sampled: Sampled) -> dict[str, Tensor]:
 
 def mean(values: Sequence[float]) -> float:
     return round(fmean(values), 2)
-
-
-__all__ = ["Images", "read"]

@@ -126,20 +126,21 @@ def scored(models: dict[str, Any], images: Images, count: int) -> dict[str, dict
         for title, maker in makers.items()
     }
     if images.shape[0] == 3:
-        for name, model in models.items():
-            table[TITLES[name]]["ResNet-50"] = resnet50_accuracy(model, images)
-        table["random init"]["ResNet-50"] = 100 / images.num_classes
+        for title, model in {**{TITLES[name]: model for name, model in models.items()}, "random init": None}.items():
+            table[title]["ResNet-50"] = resnet50_accuracy(model, images)
     return table
 
 
 def resnet50_accuracy(model: Any, images: Images) -> float:
+    """With the parameters that a hypernetwork writes, or without one those of the network's own rule."""
     import torch
     from _resnet50 import resnet50
 
     from hypernets.ghn.batch_statistics import use_batch_statistics
 
-    net = torch.nn.Sequential(*list(resnet50())[:-1], torch.nn.Linear(2048, images.num_classes))  # pyright: ignore
-    weights, _ = model.predict(net, images.test.x[:2])
+    torch.manual_seed(0)
+    net = resnet50(images.num_classes)
+    weights = model.predict(net, images.test.x[:2], within=None)[0] if model else dict(net.named_parameters())
     return round(accuracy(use_batch_statistics(net.eval()), weights, images.test), 2)
 
 

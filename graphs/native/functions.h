@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 inline double exponential(double x) { return std::exp(x); }
 inline double hyperbolic(double x) { return std::tanh(x); }
@@ -15,19 +16,34 @@ inline void sine_cosine(double x, double& s, double& c) {
   c = std::cos(x);
 }
 
+// a b + c of floats or of vectors of them
+template <class X>
+X fused(X a, X b, X c) {
+  if constexpr (std::is_same_v<X, float>)
+    return std::fma(a, b, c);
+  else
+    return a * b + c;
+}
+
+// exp(x) / 2^n of floats or of vectors of them, n the whole number next to x / log 2.
+template <class X>
+X exponential_rest(X x, X n) {
+  X r = fused(n, X{} - 0.693359375f, x);
+  r = fused(n, X{} + 2.12194440e-4f, r);
+  X p = X{} + 1.9875691500e-4f;
+  p = fused(p, r, X{} + 1.3981999507e-3f);
+  p = fused(p, r, X{} + 8.3334519073e-3f);
+  p = fused(p, r, X{} + 4.1665795894e-2f);
+  p = fused(p, r, X{} + 1.6666665459e-1f);
+  p = fused(p, r, X{} + 5.0000001201e-1f);
+  return fused(p, r * r, r + 1.0f);
+}
+
 inline float exponential(float x) {
   x = x < -87.0f ? -87.0f : x;
   x = x > 88.0f ? 88.0f : x;
   float n = std::rint(x * 1.44269504f);
-  float r = std::fma(n, -0.693359375f, x);
-  r = std::fma(n, 2.12194440e-4f, r);
-  float p = 1.9875691500e-4f;
-  p = std::fma(p, r, 1.3981999507e-3f);
-  p = std::fma(p, r, 8.3334519073e-3f);
-  p = std::fma(p, r, 4.1665795894e-2f);
-  p = std::fma(p, r, 1.6666665459e-1f);
-  p = std::fma(p, r, 5.0000001201e-1f);
-  p = std::fma(p, r * r, r + 1.0f);
+  float p = exponential_rest(x, n);
   int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
   float power;
   std::memcpy(&power, &bits, 4);

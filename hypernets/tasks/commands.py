@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from graphs.durable import append_durably
 from hypernets.ghn.training.augmenting import AUGMENTATIONS
 from hypernets.ghn.training.sampled import Sampled, sample
 from hypernets.ghn.training.starting import start_near_identity
@@ -103,8 +104,7 @@ def _task(run: TrainRun, out: Path) -> ArchitectureTask:
 
 
 def _append(path: Path, record: Mapping[str, Any]) -> None:
-    with open(path, "a") as file:
-        file.write(json.dumps(dict(record)) + "\n")
+    append_durably(path, (json.dumps(dict(record)) + "\n").encode())
 
 
 def _fitted(model: Any, task: ArchitectureTask, images: Images, run: TrainRun) -> None:
