@@ -36,6 +36,7 @@ class TrainRun:
         label_smoothing: of the cross-entropy.
         rates: factors of the learning rate by a part of the names of parameters, such as '{"classes": 5}'.
         identity: strength of the identity that untrained weights are near to; 0 for the published start.
+        update_bias: added to that of the update gates of untrained models; 0 for the published start.
         norm_penalty: factor of the norms of predicted parameters, 3e-5 in GHN-3.
         augment: none, shift or shift-mirror.
         precision: fp32 or bf16.
@@ -73,6 +74,7 @@ class TrainRun:
     label_smoothing: float = 0.0
     rates: dict[str, float] = field(default_factory=dict)
     identity: float = 0.0
+    update_bias: float = 0.0
     norm_penalty: float = 0.0
     augment: str = "none"
     precision: str = "fp32"

@@ -45,10 +45,10 @@ def trained(run: TrainRun) -> tuple[Any, float]:
     return hypernets.load(run.out), known["seconds"]
 
 
-def architectures(images: Images, split: str, count: int) -> list[Sampled]:
-    """The first held-out architectures of a split, "" for that of training."""
-    space = space_for(images) + (f"_{split}" if split else "")
-    return [sample(space, seed, input_shape=images.shape, outputs=images.num_classes) for seed in range(count)]
+def architectures(images: Images, split: str, count: int, space: str | None = None) -> list[Sampled]:
+    """The first held-out architectures of a split, "" for that of training, of a space or the one for the images."""
+    name = (space or space_for(images)) + (f"_{split}" if split else "")
+    return [sample(name, seed, input_shape=images.shape, outputs=images.num_classes) for seed in range(count)]
 
 
 def accuracies(

@@ -112,6 +112,23 @@ def by_model(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def by_split(rows: list[dict[str, Any]]) -> str:
+    """Rows "model: split" in per cent as a line a model, then a line a figure that is no accuracy."""
+    return f"{accuracies(rows)}\n\n{rates([r for r in rows if r['bound'] or r['unit'] != '%'])}"
+
+
+def accuracies(rows: list[dict[str, Any]]) -> str:
+    """A line a model and a column a split of those rows "model: split" that are in per cent."""
+    models: dict[str, dict[str, str]] = {}
+    for r in rows:
+        model, _, split = r["what"].partition(": ")
+        if r["unit"] == "%":
+            models.setdefault(model, {})[split] = f"{r['value']:.1f}"
+    splits = list(next(iter(models.values())))
+    lines = [f"| {model} | {' | '.join(own.values())} |" for model, own in models.items()]
+    return "\n".join([f"| accuracy, % | {' | '.join(splits)} |", "|---" * (len(splits) + 1) + "|", *lines])
+
+
 def counts(rows: list[dict[str, Any]]) -> str:
     """Rows named "corpus: figure" as a line a corpus with their sum, then the shares that have a bound."""
     corpora: dict[str, dict[str, int]] = {}
@@ -150,8 +167,12 @@ LAYOUTS = {
     "bench_population": speed,
     "bench_store": rates,
     "coverage": counts,
+    "finetune_from_prediction": rates,
     "modelzoos": rates,
+    "property_prediction": rates,
     "quickstart": by_model,
+    "train_ghn": by_split,
+    "train_ghn_cifar10": by_split,
 }
 
 if __name__ == "__main__":

@@ -93,6 +93,6 @@ def test_both_models_are_given_their_steps_or_the_same_time(tmp_path: Path) -> N
     runs = train_ghn.plan(given, tmp_path, small=True)
     assert {name: run.steps for name, run in runs.items()} == train_ghn.SMALL_STEPS
     given = train_ghn.parse(["--steps", "30"])
-    assert [run.steps for run in train_ghn.plan(given, tmp_path, small=True).values()] == [30, 60]
+    assert [run.steps for run in train_ghn.plan(given, tmp_path, small=True).values()] == [30, 32]
     given = train_ghn.parse(["--hours", "2"])
     assert {(r.steps, r.minutes) for r in train_ghn.plan(given, tmp_path, small=False).values()} == {(None, 120.0)}

@@ -16,6 +16,7 @@ KERNELS = {
     "sweep": "graphs.kernels.sweep.cpu",
     "attention": "graphs.kernels.attending.cpu",
     "fourier": "graphs.kernels.fourier.cpu",
+    "gated": "graphs.kernels.gated.cpu",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import partial
@@ -14,7 +15,7 @@ import torch
 from graphs.durable import append_durably
 from hypernets.ghn.training.augmenting import AUGMENTATIONS
 from hypernets.ghn.training.sampled import Sampled, sample
-from hypernets.ghn.training.starting import start_near_identity
+from hypernets.ghn.training.starting import start_near_identity, start_near_nodes
 from hypernets.ghn.training.stream import CHOOSING, HELD_OUT, ArchitectureDraws, ArchitectureStream, MetaBatch
 from hypernets.ghn.training.task import ArchitectureTask
 from hypernets.runs import TrainRun
@@ -35,6 +36,8 @@ FREE = frozenset("out steps minutes resume progress device workers checkpoint_mi
 def train(run: TrainRun) -> dict[str, float]:
     """Train, save the model into ``run.out``, and score it on test images; returns those figures."""
     _check(run)
+    # Convolutions of ever new shapes: by default the code of 1024 is kept, and that of others made anew at each step.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "65536")
     out, images = Path(run.out), read(run.data, run.limit)
     devices.require(run.device)
     distributed.start(run.device)
@@ -72,6 +75,8 @@ def created(run: TrainRun, num_classes: int) -> Any:
     model = create(run.model, num_classes=num_classes, **run.arguments)
     if run.identity:
         start_near_identity(model, run.identity, run.seed)
+    if run.update_bias:
+        start_near_nodes(model, run.update_bias)
     return model.to(run.device)
 
 

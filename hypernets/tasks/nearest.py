@@ -25,7 +25,7 @@ class NearestRun:
     """Find the architectures nearest to one's own; without one, tell how often the nearest is of the same family.
 
     Args:
-        checkpoint: folder of a saved graph hypernetwork, a hub repository, or a published .pt file.
+        checkpoint: a shipped one (`hypernets list`), a saved folder, a hub repository, or a published .pt file.
         arch: the architecture to look for, a built-in family or module:factory.
         arch_args: keywords of the factory, such as '{"width": 16}'.
         input_shape: shape of an input, batch included, such as 1,3,32,32; again for every further input.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   hypernets predict CHECKPOINT --arch my_code:make_net --input-shape 1,3,32,32 --out weights.safetensors --report
-  hypernets predict CHECKPOINT --arch resnet --arch-args '{"widths": [16, 32]}' --out resnet.safetensors
+  hypernets predict ghn2-digits --arch resnet --arch-args '{"widths": [16, 32]}' --out resnet.safetensors
   hypernets predict CHECKPOINT --arch my_code:make_gpt --input-shape 1,16 --input-max 50257 --out gpt.safetensors
   hypernets predict CHECKPOINT --arch my_code:huge --input-shape 1,3,224,224 --out huge.safetensors --stream
 
@@ -24,7 +24,7 @@ class PredictRun:
     """Predict all parameters of an architecture, and tell of each how.
 
     Args:
-        checkpoint: folder of a saved graph hypernetwork, a hub repository, or a published .pt file.
+        checkpoint: a shipped one (`hypernets list`), a saved folder, a hub repository, or a published .pt file.
         arch: a built-in family or module:factory.
         out: file that gets the weights, .safetensors.
         arch_args: keywords of the factory, such as '{"width": 16}'.
@@ -93,7 +93,7 @@ def _network(run: PredictRun) -> tuple[Any, Probe]:
 
 
 def checkpoint(path: str) -> Any:
-    """The hypernetwork of a saved folder or hub repository, or of a published file."""
+    """The hypernetwork of a shipped name, a saved folder or a hub repository, or of a published file."""
     if path.endswith((".pt", ".pth")):
         from hypernets.ghn.published import load_published
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ListRun:
-    """List the models.
+    """List the models, and the trained checkpoints that come with the package.
 
     Args:
         json: as JSON.
@@ -21,7 +21,7 @@ class ShowRun:
     """Tell what a saved hypernetwork is: its kind, sizes, training and the words it knows.
 
     Args:
-        checkpoint: folder of a saved graph hypernetwork, a hub repository, or a published .pt file.
+        checkpoint: a shipped one (`hypernets list`), a saved folder, a hub repository, or a published .pt file.
         json: as JSON.
     """
 
@@ -33,10 +33,12 @@ def list_(run: ListRun) -> None:
     """Print the names."""
     import json
 
+    from hypernets.hub import list_checkpoints
     from hypernets.registry import list_models
 
-    names = list_models()
-    print(json.dumps(names) if run.json else "\n".join(names))
+    names = {"models": list_models(), "checkpoints": list_checkpoints()}
+    lines = (f"{kind:<12} {' '.join(found)}" for kind, found in names.items())
+    print(json.dumps(names) if run.json else "\n".join(lines))
 
 
 def show(run: ShowRun) -> None:

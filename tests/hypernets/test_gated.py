@@ -1,4 +1,4 @@
-"""Level-batched messages against one node after the other."""
+"""Compiled and level-batched messages against one node after the other."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from some_architectures import random_architecture
 from torch import Tensor
 
+from graphs.kernels.gated.cpu import CODE
 from hypernets.ghn.architecture import Architecture, collate_architectures
 from hypernets.ghn.gated import GatedPropagation
 from hypernets.ghn.levels import topological_levels
@@ -25,6 +26,14 @@ def reference(model: GatedPropagation, x: Tensor, distance: Tensor) -> Tensor:
                     message = message + model.paths(h[u]) / reads[v, u]
             h[v] = model.gru(message[None], h[v][None])[0]
     return torch.stack(h)
+
+
+@pytest.fixture(autouse=True, params=["cpu", "reference"])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Node after node in compiled code, and level after level."""
+    if request.param == "cpu" and (reason := CODE.why_not()):
+        pytest.skip(reason)
+    monkeypatch.setenv("METAZOO_KERNELS", request.param)
 
 
 def propagated(model: GatedPropagation, x: Tensor, *architectures: Architecture) -> Tensor:

@@ -60,7 +60,8 @@ def test_tokens_and_built_in_families(folder: Path) -> None:
 
 def test_list_and_show(folder: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["list", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == hypernets.list_models()
+    listed = json.loads(capsys.readouterr().out)
+    assert listed == {"models": hypernets.list_models(), "checkpoints": hypernets.list_checkpoints()}
     assert main(["show", "ghn", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["model"], facts["hidden"], facts["trained_steps"]) == ("ghn2", 8, 0)
@@ -74,7 +75,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture) -> None:
 
 
 BAD = {
-    "no checkpoint": (["nowhere", *ARCH], "there is none at nowhere"),
+    "no checkpoint": (["nowhere", *ARCH], "there is no nowhere"),
     "another kind": (["other", *ARCH], "unknown model 'flat-mlp'; choose among"),
     "no module": (["ghn", "--arch", "absent:net", "--input-shape", "1,3"], "cannot import the module 'absent'"),
     "no shape": (["ghn", "--arch", "user_nets:ready"], "expected a shape for each of them"),

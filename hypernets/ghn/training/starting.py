@@ -1,10 +1,11 @@
-"""A start of training from which signals pass: decoded weights near the identity on channels."""
+"""Starts of training that are not the published ones: signals pass, and nodes speak for themselves."""
 
 from __future__ import annotations
 
 import torch
 
 from hypernets.ghn.decoders.conv import ConvDecoder
+from hypernets.ghn.gated import GatedPropagation
 from hypernets.ghn.model import GHN
 
 
@@ -31,3 +32,20 @@ def start_near_identity(model: GHN, strength: float, seed: int, noise: float = 0
     with torch.no_grad():
         around = torch.randn(out, inputs, generator=torch.Generator().manual_seed(seed))
         decoder.last.bias.copy_((noise * around + strength * torch.eye(out, inputs)).flatten())
+
+
+def start_near_nodes(model: GHN, strength: float) -> None:
+    """Let nodes at first keep what they say of themselves, and hear of others once that helps: ``strength`` is added to
+    the bias of the update gates, as is done for those of an LSTM (https://proceedings.mlr.press/v37/jozefowicz15.html).
+
+    Raises ValueError for a model without gates.
+    """
+    propagation = model.propagation
+    if not isinstance(propagation, GatedPropagation):
+        raise ValueError(
+            f"a bias of update gates needs the propagation gated, got {model.config['propagation']!r}; "
+            "leave out update_bias"
+        )
+    hidden = model.config["hidden"]
+    with torch.no_grad():
+        propagation.gru.bias_ih[hidden : 2 * hidden] += strength

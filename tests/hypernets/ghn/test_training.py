@@ -16,10 +16,11 @@ from torch.nn.functional import cross_entropy
 
 import hypernets
 from graphs import Recipe
+from hypernets.ghn.architecture import collate_architectures
 from hypernets.ghn.training.augmenting import AUGMENTATIONS, mirror, shift
 from hypernets.ghn.training.running import logits, run, storage_free
 from hypernets.ghn.training.sampled import Sampled, describe_recipe, sample
-from hypernets.ghn.training.starting import start_near_identity
+from hypernets.ghn.training.starting import start_near_identity, start_near_nodes
 from hypernets.ghn.training.stream import HELD_OUT, ArchitectureDraws, ArchitectureStream, MetaBatch
 from hypernets.ghn.training.task import ArchitectureTask
 from metanets.fitting import NonFiniteError, fit
@@ -283,6 +284,21 @@ def test_a_start_near_the_identity_keeps_channels_apart() -> None:
                 assert float(apart) > 2.0
     with pytest.raises(ValueError, match="needs the decoder conv or linear, got 'low_rank'"):
         start_near_identity(hypernets.create("logah", hidden=8, max_shape=(8, 8, 3, 3), rank=4, heads=2), 1.0, 0)
+
+
+def test_a_start_near_the_nodes_changes_them_little() -> None:
+    architecture = batch(1).samples[0].architecture
+    moved = []
+    for strength in (0.0, 3.0, 30.0):
+        net = model()
+        start_near_nodes(net, strength)
+        with torch.no_grad():
+            own = net.encoder(architecture.primitive, architecture.shape)
+            change = net.propagation(own, collate_architectures([architecture])) - own
+        moved.append(float(change.norm() / own.norm()))
+    assert moved[2] < 1e-9 < moved[1] < 0.6 * moved[0]
+    with pytest.raises(ValueError, match="needs the propagation gated, got 'none'"):
+        start_near_nodes(hypernets.create("mlp"), 1.0)
 
 
 def test_scoring_sees_batches_of_images() -> None:
