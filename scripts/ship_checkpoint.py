@@ -18,6 +18,7 @@ from readme_tables import accuracies
 import hypernets
 from graphs.durable import write_durably
 from hypernets.hub import SHIPPED
+from hypernets.tasks.images import read, space_for
 from metanets.callbacks import read_log
 from metanets.hub import WEIGHTS
 
@@ -32,9 +33,9 @@ weights, report = ghn.predict(net, example_images)
 ```
 
 - **Data**: {data}. Augmentation: {augment}.
-- **Architectures**: {space}, {pool:,} of them for training; none that is scored.
-- **Budget**: {steps:,} steps of {meta_batch} architecture(s) on {image_batch} images, {seconds:,.0f} s of CPU time on
-  one thread ({machine}, {date}). Seed {seed}.
+- **Architectures**: {pool:,} of the space `{space}`; none of those scored below.
+- **Budget**: {steps:,} steps, each of {image_batch} images and meta-batches of {meta_batch}; {seconds:,.0f} s of CPU
+  time on one thread ({machine}, {date}). Seed {seed}.
 - **Settings**: `{settings}`
 
 Accuracy on test images with the written parameters alone, mean over architectures, in per cent:
@@ -72,14 +73,13 @@ def card(given: argparse.Namespace, ghn: Any) -> str:
     trained = json.loads((Path(given.run) / "trained.json").read_text())
     found = json.loads(Path(given.results).read_text())
     ends = [record for record in read_log(Path(given.run) / "log.jsonl") if record["event"] == "end"]
-    space = run["space"] or "the space of DeepNets-1M of the size for these images"
     told = "arguments lr rates warmup network_clip identity update_bias".split()
     return CARD.format(
         **{key: run[key] for key in "augment pool meta_batch image_batch seed".split()},
         name=given.name,
         parameters=sum(p.numel() for p in ghn.parameters()),
         data=given.data or run["data"],
-        space=space,
+        space=run["space"] or space_for(read(run["data"], run["limit"])),
         steps=ends[-1]["step"],
         seconds=trained["seconds"],
         machine=found["machine"],

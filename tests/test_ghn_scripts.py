@@ -18,9 +18,13 @@ from hypernets.tasks.images import Split
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import _ghn
 import finetune_from_prediction as finetune
+import ship_checkpoint
 import train_ghn
+from _results import row, write
 
 from hypernets.ghn.training.sampled import sample
+
+TINY = {"hidden": 8, "max_shape": [4, 4, 3, 3]}
 
 
 def test_steps_are_counted_to_the_end_of_the_own_init() -> None:
@@ -86,6 +90,22 @@ def test_a_training_counts_whole_and_for_its_options_alone(tmp_path: Path, monke
     assert len(calls) == 1
     _ghn.trained(replace(run, seed=1))
     assert [run.seed for run in calls] == [0, 1]
+
+
+def test_a_card_says_what_its_files_say(tmp_path: Path) -> None:
+    run = TrainRun(
+        "digits", str(tmp_path / "run"), model="mlp", arguments=TINY, steps=2, architectures=1, pool=2, seed=3
+    )
+    _ghn.trained(replace(run, evaluations=1, progress=False, image_batch=4, meta_batch=1))
+    rows = [row("GHN-2: test", 61.25, "%"), row("MLP: test", 50.0, "%"), row("all", 9.0, "s")]
+    write(tmp_path / "found.json", rows, seed=3)
+    given = ["--run", str(tmp_path / "run"), "--results", str(tmp_path / "found.json"), "--name", "tiny"]
+    assert ship_checkpoint.main([*given, "--shipped", str(tmp_path)]) == 0
+    card = (tmp_path / "tiny" / "README.md").read_text()
+    assert "| GHN-2 | 61.2 |\n| MLP | 50.0 |\n" in card
+    for said in ("2 of the space `deepnets_small`", "2 steps, each of 4 images", "Seed 3"):
+        assert said in card
+    assert hypernets.load(tmp_path / "tiny").config["trained_steps"] == 2
 
 
 def test_both_models_are_given_their_steps_or_the_same_time(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_model
 import hypernets
 import metanets
 from hypernets.__main__ import main
+from hypernets.hub import SHIPPED
 
 FACTORY = """
 from torch import nn
@@ -66,6 +67,17 @@ def test_list_and_show(folder: Path, capsys: pytest.CaptureFixture) -> None:
     facts = json.loads(capsys.readouterr().out)
     assert (facts["model"], facts["hidden"], facts["trained_steps"]) == ("ghn2", 8, 0)
     assert facts["primitives"][:2] == ["max_pool", "avg_pool"]
+
+
+def test_a_shipped_checkpoint_works_out_of_the_box(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    arguments = ["predict", "ghn2-digits", "--arch", "cnn", "--arch-args", '{"input_shape": [1, 8, 8]}']
+    assert main([*arguments, "--out", "w.safetensors"]) == 0
+    assert "untrained" not in capsys.readouterr().out
+    for name in hypernets.list_checkpoints():
+        assert hypernets.load(name).config["trained_steps"] > 1000
+        size = sum(file.stat().st_size for file in (SHIPPED / name).iterdir())
+        assert {file.name for file in (SHIPPED / name).iterdir()} == {"README.md", "config.json", "model.safetensors"}
+        assert size < 15e6
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture) -> None:
