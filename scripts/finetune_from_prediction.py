@@ -24,6 +24,7 @@ from _ghn import accuracy, architectures, own_init, predicted
 from _results import finish, row, show
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from tqdm import tqdm
 
 import hypernets
 import metanets.tables
@@ -40,10 +41,8 @@ EVERY = 5
 def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
     images, model = read("digits"), hypernets.load(given.checkpoint)
-    found = {
-        number: curves(sampled, predicted(model)(sampled), images, given)
-        for number, sampled in enumerate(architectures(images, "", given.architectures))
-    }
+    chosen = tqdm(architectures(images, "", given.architectures), unit="architecture")
+    found = {number: curves(sampled, predicted(model)(sampled), images, given) for number, sampled in enumerate(chosen)}
     starts = list(next(iter(found.values())))
     needed = {number: steps_needed(courses) for number, courses in found.items()}
     lines = [[n, *("-" if s is None else s for s in steps.values())] for n, steps in needed.items()]
