@@ -119,14 +119,24 @@ def by_split(rows: list[dict[str, Any]]) -> str:
 
 def accuracies(rows: list[dict[str, Any]]) -> str:
     """A line a model and a column a split of those rows "model: split" that are in per cent."""
-    models: dict[str, dict[str, str]] = {}
+    return grid("accuracy, %", ": ", [r for r in rows if r["unit"] == "%"], ".1f")
+
+
+def by_property(rows: list[dict[str, Any]]) -> str:
+    """Rows "features: tau of property" as a line a set of features, then a line a figure with a bound."""
+    found = [r for r in rows if ": tau of " in r["what"]]
+    return f"{grid('tau', ': tau of ', found, '.2f')}\n\n{plain(rows)}"
+
+
+def grid(corner: str, between: str, rows: list[dict[str, Any]], form: str) -> str:
+    """Rows whose names are two words with ``between`` between them, a line a first word and a column a second."""
+    lines: dict[str, dict[str, str]] = {}
     for r in rows:
-        model, _, split = r["what"].partition(": ")
-        if r["unit"] == "%":
-            models.setdefault(model, {})[split] = f"{r['value']:.1f}"
-    splits = list(next(iter(models.values())))
-    lines = [f"| {model} | {' | '.join(own.values())} |" for model, own in models.items()]
-    return "\n".join([f"| accuracy, % | {' | '.join(splits)} |", "|---" * (len(splits) + 1) + "|", *lines])
+        first, _, second = r["what"].partition(between)
+        lines.setdefault(first, {})[second] = format(r["value"], form)
+    columns = list(next(iter(lines.values())))
+    head = f"| {corner} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"
+    return "\n".join([*head, *(f"| {first} | {' | '.join(own.values())} |" for first, own in lines.items())])
 
 
 def counts(rows: list[dict[str, Any]]) -> str:
@@ -169,7 +179,7 @@ LAYOUTS = {
     "coverage": counts,
     "finetune_from_prediction": rates,
     "modelzoos": rates,
-    "property_prediction": rates,
+    "property_prediction": by_property,
     "quickstart": by_model,
     "train_ghn": by_split,
     "train_ghn_cifar10": by_split,
