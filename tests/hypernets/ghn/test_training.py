@@ -296,7 +296,7 @@ def test_a_start_near_the_nodes_changes_them_little() -> None:
             own = net.encoder(architecture.primitive, architecture.shape)
             change = net.propagation(own, collate_architectures([architecture])) - own
         moved.append(float(change.norm() / own.norm()))
-    assert moved[2] < 1e-9 < moved[1] < 0.6 * moved[0]
+    assert moved[2] < 1e-6 < moved[1] < 0.6 * moved[0]
     with pytest.raises(ValueError, match="needs the propagation gated, got 'none'"):
         start_near_nodes(hypernets.create("mlp"), 1.0)
 
