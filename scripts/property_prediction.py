@@ -29,6 +29,7 @@ import _results
 import torch
 from _architecture_labels import PROPERTIES, labels_of
 from torch import Tensor
+from tqdm import tqdm
 
 import hypernets
 import zoo
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         *spreads(values),
     ]
     by_title = features(given, recipes + more, values)
-    for number, (title, embeddings) in enumerate(by_title.items()):
+    for number, (title, embeddings) in enumerate(tqdm(by_title.items(), unit="set of features")):
         taus = score(title, embeddings, values, train, test, given.seed)
         rows += [_results.row(f"{title}: tau of {name}", tau, "", **bounds(name, number)) for name, tau in taus.items()]
     title, embeddings = next(iter(by_title.items()))
