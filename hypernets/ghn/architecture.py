@@ -54,15 +54,21 @@ class ArchitectureBatch:
 
     Args:
         primitive, shape: as of one, ``[N]`` and ``[N, 4]`` with N nodes in all.
-        distances, levels: the matrices of each.
+        distances: the matrix of each.
+        architectures: they themselves, on the CPU.
         targets: those of each; their nodes count within their own architecture.
     """
 
     primitive: Tensor
     shape: Tensor
     distances: tuple[Tensor, ...]
-    levels: tuple[Tensor, ...]
+    architectures: tuple[Architecture, ...]
     targets: tuple[tuple[Target, ...], ...]
+
+    @property
+    def levels(self) -> tuple[Tensor, ...]:
+        """Those of each; see :attr:`Architecture.levels`."""
+        return tuple(a.levels for a in self.architectures)
 
     @cached_property
     def first_nodes(self) -> tuple[int, ...]:
@@ -89,6 +95,6 @@ def collate_architectures(architectures: Sequence[Architecture]) -> Architecture
         primitive=torch.cat([a.primitive for a in architectures]),
         shape=torch.cat([a.shape for a in architectures]),
         distances=tuple(a.distance for a in architectures),
-        levels=tuple(a.levels for a in architectures),
+        architectures=tuple(architectures),
         targets=tuple(a.targets for a in architectures),
     )

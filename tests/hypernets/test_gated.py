@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from some_architectures import random_architecture
@@ -96,3 +98,11 @@ def test_levels_of_a_diamond() -> None:
 def test_nodes_out_of_order() -> None:
     with pytest.raises(ValueError, match=r"later nodes only, got \(1, 0\)"):
         topological_levels(torch.tensor([[0, 0], [1, 0]]))
+
+
+def test_a_pass_over_nodes_out_of_order() -> None:
+    architecture = replace(
+        random_architecture(3, 1.0, seed=0), distance=torch.tensor([[0, 1, 0], [0, 0, 0], [1, 0, 0]])
+    )
+    with pytest.raises(ValueError, match="later nodes only"):
+        propagated(GatedPropagation(8, True), torch.randn(3, 8), architecture)

@@ -14,6 +14,7 @@ from graphs.compiling import CompiledCode
 
 CODE = CompiledCode("gated propagation on the CPU", Path(__file__).parent / "native" / "gated.cpp")
 NAMES = {torch.float32: "float32", torch.float64: "float64"}
+OUT_OF_ORDER = 2
 _SIZES = ("from_stride", "to_stride", "nodes", "width", "inner", "kinds", "last_first")
 _GIVEN = ("x", "hidden", "input_weight", "input_bias", "first", "first_bias", "second", "second_bias")
 _KEPT = ("received", "gates", "h", "a", "message")
@@ -84,6 +85,9 @@ def _run(name: str, t: Gated, distances: tuple[Tensor, ...], last_first: bool, o
         strides = distance.stride() if not last_first else distance.stride()[::-1]
         places = {key: x.data_ptr() + first * x.stride(0) * x.element_size() for key, x in rows.items()}
         sizes = dict(zip(_SIZES, (*strides, nodes, width, inner, kinds, last_first), strict=True))
-        if function(ctypes.byref(_Call(distance=distance.data_ptr(), **sizes, **maps, **places))):
+        failed = function(ctypes.byref(_Call(distance=distance.data_ptr(), **sizes, **maps, **places)))
+        if failed == OUT_OF_ORDER:
+            raise ValueError("expected nodes in topological order, which reach later nodes only; sort them")
+        if failed:
             raise MemoryError(f"no memory for the maps of {nodes} nodes of width {width}")
         first += nodes
