@@ -14,6 +14,7 @@ from graphs.compiling import CompiledCode
 
 CODE = CompiledCode("gated propagation on the CPU", Path(__file__).parent / "native" / "gated.cpp")
 NAMES = {torch.float32: "float32", torch.float64: "float64"}
+# What a function returns for a node that reaches one before it.
 OUT_OF_ORDER = 2
 _SIZES = ("from_stride", "to_stride", "nodes", "width", "inner", "kinds", "last_first")
 _GIVEN = ("x", "hidden", "input_weight", "input_bias", "first", "first_bias", "second", "second_bias")

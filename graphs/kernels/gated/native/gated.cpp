@@ -25,19 +25,18 @@ struct Call {
   void *d_input, *d_hidden, *d_x, *d_a, *d_message;
 };
 
-// y = b + W x, with W given as its transpose [from, to]
-template <class T>
-void affine(const T* transposed, const T* bias, const T* x, long from, long to, T* y) {
-  std::copy(bias, bias + to, y);
-  for (long i = 0; i < from; i++)
-    for (long o = 0; o < to; o++) y[o] += transposed[i * to + o] * x[i];
-}
-
 // y += W^T x, with W [from, to]
 template <class T>
 void add_back(const T* weight, const T* x, long from, long to, T* y) {
   for (long i = 0; i < from; i++)
     for (long o = 0; o < to; o++) y[o] += weight[i * to + o] * x[i];
+}
+
+// y = b + W x, with W given as its transpose [from, to]
+template <class T>
+void affine(const T* transposed, const T* bias, const T* x, long from, long to, T* y) {
+  std::copy(bias, bias + to, y);
+  add_back(transposed, x, from, to, y);
 }
 
 template <class T>
@@ -48,7 +47,7 @@ std::vector<T> transposed(const void* given, long rows, long columns) {
   return out;
 }
 
-// What a node was sent times the distance is one message or the other; visit(c, factor of kind 0, of kind 1).
+// visit(c, factor of the message of kind 0, factor of that of kind 1) for every c that v reaches.
 template <class Visit>
 void for_reached(const Call& call, long v, Visit visit) {
   const int64_t* row = call.distance + v * call.from_stride;
